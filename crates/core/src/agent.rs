@@ -1,0 +1,106 @@
+//! What an agent program is to the core: backend → session → turn → events.
+//!
+//! A backend owns the processes of one configured agent. It turns the program's frames into [`AgentEvent`]s
+//! and must never decide whether a tool may run: every question goes to the core as
+//! [`AgentEvent::Permission`], and what comes outside a turn is refused by the backend itself.
+
+use std::fmt;
+use std::time::Duration;
+
+use acg_types::{AgentEvent, AgentName, Decision, PermissionId, Role, SessionId, WatcherName};
+use async_trait::async_trait;
+
+/// One configured agent.
+#[async_trait]
+pub trait AgentBackend: Send + Sync + fmt::Debug {
+    /// Checks that the program is there, logged in as far as can be told, and able to fail closed. Called in
+    /// the background after start, and again after a failure. Must not be needed by [`AgentBackend::open`].
+    async fn probe(&self) -> Result<AgentInfo, AgentError>;
+
+    /// A new session id where the gateway chooses it (Claude); `None` where the agent does, on `open`.
+    fn new_session_id(&self) -> Option<SessionId>;
+
+    /// Opens a session: takes the pooled process that serves it, or starts one. Cancel-safe.
+    async fn open(&self, spec: SessionSpec) -> Result<Box<dyn AgentSession>, AgentError>;
+
+    /// Forgets a session: ends the process that serves it, if one is left.
+    async fn forget(&self, session: &SessionId);
+
+    /// Ends every process. After this `open` fails.
+    async fn shutdown(&self);
+}
+
+/// A session that is open for turns. Dropping it gives the process back to the pool, or ends it if a turn was
+/// still running.
+#[async_trait]
+pub trait AgentSession: Send + fmt::Debug {
+    /// The session's id, as the agent knows it.
+    fn id(&self) -> &SessionId;
+
+    /// Starts a turn. After `Ok` the prompt has reached the program.
+    async fn prompt(&mut self, prompt: &str) -> Result<(), AgentError>;
+
+    /// The next event of the running turn; after [`AgentEvent::End`] the turn is over. Cancel-safe.
+    async fn next_event(&mut self) -> Result<AgentEvent, AgentError>;
+
+    /// Answers one permission question. Allowing means: exactly the input that was asked about.
+    async fn answer(&mut self, id: &PermissionId, decision: Decision) -> Result<(), AgentError>;
+
+    /// Ends the running turn: asks first, then kills the whole process group. Returns when it is over.
+    async fn cancel(&mut self);
+}
+
+/// What a session needs to be opened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionSpec {
+    /// The session: chosen by us, or `None` to let the agent choose.
+    pub session: Option<SessionId>,
+    /// Whether the agent has been prompted in this session before (then it is resumed, not created).
+    pub resume: bool,
+    /// The role this turn runs with. A process serves one role: another role's process is ended first.
+    pub role: Role,
+    /// Tools that a rule of the role names, for `ACG_ALLOWED_TOOLS`.
+    pub allowed_tools: Vec<String>,
+    /// Title for the agent's own session list: `agent-chat:general`.
+    pub title: Option<String>,
+    /// Text that stays in force during the whole session, over compaction too. A pooled process started with
+    /// another text is replaced.
+    pub context: Option<String>,
+    /// For the log.
+    pub watcher: WatcherName,
+}
+
+/// What a running agent said of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentInfo {
+    /// The program's version.
+    pub version: String,
+}
+
+/// Why an agent did not do what it was asked. Matched by variant; texts are for the log.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The program is not there, cannot be started, or is unfit; `hint` says what to do.
+    #[error("agent {agent} cannot be used: {reason}")]
+    Unusable {
+        /// Which agent.
+        agent: AgentName,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// The agent does not know the session (any more). Nothing ran.
+    #[error("the agent does not know session {0}")]
+    UnknownSession(SessionId),
+    /// The process ended or its output broke off during a turn; the session may be resumed.
+    #[error("the agent's process ended: {0}")]
+    Died(String),
+    /// The program did something the protocol does not allow; its process has been ended.
+    #[error("the agent broke its protocol: {0}")]
+    Protocol(String),
+    /// No answer within this time to something that must be quick (start, initialise).
+    #[error("the agent did not answer within {0:?}")]
+    Silent(Duration),
+    /// The backend is shutting down.
+    #[error("the agent backend is shutting down")]
+    Closing,
+}

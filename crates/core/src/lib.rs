@@ -1,0 +1,4 @@
+//! placeholder
+pub mod agent;
+pub mod connector;
+pub mod handle;

@@ -1,0 +1,5 @@
+//! Decisions about tool calls, as pure functions.
+
+/// placeholder
+#[derive(Clone, Debug)]
+pub struct Rule;

@@ -1,0 +1,249 @@
+//! Rows as the rest of the program sees them.
+//!
+//! Owns plain data. Decides nothing: states change only by the methods of [`crate::Store`].
+
+use acg_types::{
+    Addressed, AgentName, ConnectorName, ConversationId, InboxId, MessageId, OutboxId, OutgoingKind, Role, Room, RoomId,
+    Sender, SessionId, ThreadId, Timestamp, TurnId, Usage, UserId, WatcherName,
+};
+
+/// What makes a conversation one: inbox, order and session hang on this.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ConversationKey {
+    /// The connector.
+    pub connector: ConnectorName,
+    /// The room.
+    pub room: RoomId,
+    /// The agent.
+    pub agent: AgentName,
+    /// Set only where threads have a session of their own.
+    pub thread: Option<ThreadId>,
+}
+
+/// One conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conversation {
+    /// Row id.
+    pub id: ConversationId,
+    /// Its key.
+    pub key: ConversationKey,
+    /// The agent's session, if one was made.
+    pub session: Option<SessionId>,
+    /// Whether a prompt has reached the agent in that session (then it must be resumed, not created).
+    pub session_used: bool,
+}
+
+/// How far a room was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoomRow {
+    /// Earlier messages are not for us.
+    pub start: Timestamp,
+    /// Up to here everything is stored.
+    pub cursor: Timestamp,
+}
+
+/// A configured name and the account it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PersonRow {
+    /// The configured name.
+    pub username: String,
+    /// The account that has the role.
+    pub id: UserId,
+    /// Another account that holds the name now, and waits for a person's confirmation.
+    pub claimed_by: Option<UserId>,
+}
+
+/// A message to be accepted into one conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewMessage {
+    /// Where it goes.
+    pub key: ConversationKey,
+    /// The watcher that wants it.
+    pub watcher: WatcherName,
+    /// The room as it is called now (its name is kept for prompts).
+    pub room: Room,
+    /// The platform's id.
+    pub message: MessageId,
+    /// The thread it was said in.
+    pub thread: Option<ThreadId>,
+    /// Who said it.
+    pub sender: Sender,
+    /// The role it counts with, decided now.
+    pub role: Role,
+    /// Its text.
+    pub text: String,
+    /// Whom it speaks to.
+    pub addressed: Addressed,
+    /// Platform clock.
+    pub sent_at: Timestamp,
+    /// For the prompt.
+    pub warnings: Vec<String>,
+}
+
+/// How an accepted message stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InboxState {
+    /// To be answered.
+    Waiting,
+    /// Part of a turn that runs.
+    Running,
+    /// Answered (or its turn ended otherwise).
+    Done,
+    /// Over the queue's limit; said so in the room.
+    Refused,
+    /// Deleted on the platform before its turn.
+    Withdrawn,
+}
+
+/// One accepted message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InboxRow {
+    /// Row id; order of arrival.
+    pub id: InboxId,
+    /// Its conversation.
+    pub conversation: ConversationId,
+    /// How it stands.
+    pub state: InboxState,
+    /// The message.
+    pub message: NewMessage,
+    /// When it was accepted, our clock.
+    pub received_at: Timestamp,
+}
+
+/// What became of a message given to [`crate::Store::accept`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcceptOutcome {
+    /// Stored as waiting.
+    New(InboxId, ConversationId),
+    /// Over the limit: stored as refused.
+    Full(InboxId, ConversationId),
+    /// The (connector, room, message, agent) is known already, and stands like this. Nothing was changed.
+    Known(InboxId, ConversationId, InboxState),
+}
+
+/// How far a turn came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TurnState {
+    /// Begun; the prompt has not been handed to the agent.
+    Begun,
+    /// The prompt was (or is about to be) handed over: never run anew blindly.
+    Sent,
+    /// Over.
+    Ended,
+}
+
+/// A tool call of a turn, for the note after an interruption.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolRow {
+    /// The agent program's id of the call.
+    pub call_id: String,
+    /// The tool's name.
+    pub tool: String,
+    /// Whether a result has come.
+    pub finished: bool,
+}
+
+/// A turn that was running when the gateway ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnfinishedTurn {
+    /// Row id.
+    pub turn: TurnId,
+    /// Its conversation.
+    pub conversation: Conversation,
+    /// [`TurnState::Begun`] or [`TurnState::Sent`].
+    pub state: TurnState,
+    /// The messages it answers, in order.
+    pub messages: Vec<InboxRow>,
+    /// The tool calls it had made, in order.
+    pub tools: Vec<ToolRow>,
+}
+
+/// One part to be posted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewPart {
+    /// The connector.
+    pub connector: ConnectorName,
+    /// The room.
+    pub room: RoomId,
+    /// The thread to post in.
+    pub thread: Option<ThreadId>,
+    /// Random, made by the caller.
+    pub key: MessageId,
+    /// Why it is posted.
+    pub kind: OutgoingKind,
+    /// Markdown; fits one post.
+    pub text: String,
+    /// The turn it answers.
+    pub turn: Option<TurnId>,
+}
+
+/// How a part stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartState {
+    /// To be posted.
+    Pending,
+    /// Posted.
+    Sent,
+    /// The platform refused it for good.
+    Failed,
+    /// May or may not have been posted; not repeated.
+    Ambiguous,
+}
+
+/// One stored part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// Row id; order within the room.
+    pub id: OutboxId,
+    /// How it stands.
+    pub state: PartState,
+    /// The part.
+    pub part: NewPart,
+    /// Attempts begun so far.
+    pub attempts: u32,
+    /// When it was stored, our clock.
+    pub created_at: Timestamp,
+}
+
+/// How a turn ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TurnRecord {
+    /// The turn.
+    pub turn: TurnId,
+    /// One word for the record: `completed`, `failed`, `cancelled`, `timed_out`, `interrupted`, `dropped`.
+    pub outcome: &'static str,
+    /// What it took.
+    pub usage: Option<Usage>,
+    /// The session as it is now, if it changed.
+    pub session: Option<SessionId>,
+    /// What is to be posted, in order.
+    pub parts: Vec<NewPart>,
+    /// Our clock.
+    pub at: Timestamp,
+}
+
+/// A watcher's own state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatcherRow {
+    /// Its name.
+    pub name: WatcherName,
+    /// Whether it is paused.
+    pub paused: bool,
+}
+
+/// Figures for `status`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages waiting for their turn.
+    pub inbox_waiting: u64,
+    /// Messages in a running turn.
+    pub inbox_running: u64,
+    /// Messages refused.
+    pub inbox_refused: u64,
+    /// Parts to be posted.
+    pub outbox_pending: u64,
+    /// Parts the platform refused for good.
+    pub outbox_failed: u64,
+    /// Parts whose fate is unknown.
+    pub outbox_ambiguous: u64,
+}

@@ -1,0 +1,115 @@
+//! What agents do during a turn, whatever program they are.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::AgentName;
+
+/// An agent program's id of one permission question, opaque.
+pub type PermissionId = String;
+
+/// One tool call in canonical form.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// The agent that wants to call.
+    pub agent: AgentName,
+    /// The tool's name as the agent has it (`Bash`, `Read`, `mcp__gw__send_file`).
+    pub tool: String,
+    /// The whole input.
+    pub params: Value,
+    /// The agent program's id of the call, if it has one.
+    pub call_id: Option<String>,
+}
+
+/// The answer to a permission question. There is no third: what is not allowed is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Run exactly the input that was asked about.
+    Allow,
+    /// Do not run it; the reason goes to the agent.
+    Deny {
+        /// For the agent (and the log) to read.
+        reason: String,
+    },
+}
+
+/// Tokens and money of one turn.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Fresh input tokens.
+    pub input_tokens: u64,
+    /// Output tokens.
+    pub output_tokens: u64,
+    /// Input tokens read from the provider's cache.
+    pub cache_read_tokens: u64,
+    /// Input tokens written to the provider's cache.
+    pub cache_write_tokens: u64,
+    /// What this turn cost in US dollars, if the agent says so.
+    pub cost_usd: Option<f64>,
+    /// How long the agent says it worked.
+    pub duration_ms: Option<u64>,
+    /// How many model calls the turn took.
+    pub model_turns: Option<u64>,
+}
+
+/// Why a turn ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// The agent finished.
+    Completed,
+    /// The turn was cancelled.
+    Cancelled,
+    /// The agent reported an error of its own; [`TurnEnd::error`] has its words.
+    Failed,
+    /// The provider's usage or rate limit was hit.
+    RateLimited,
+    /// The provider or the agent's own log-in refused.
+    Unauthorised,
+    /// The provider is unreachable or overloaded.
+    Unavailable,
+}
+
+/// The last event of a turn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TurnEnd {
+    /// Why it ended.
+    pub reason: EndReason,
+    /// The answer, if the agent gave one apart from its messages.
+    pub text: Option<String>,
+    /// The agent's words about what went wrong. Outside data: for the log, not for the room.
+    pub error: Option<String>,
+    /// What the turn took.
+    pub usage: Option<Usage>,
+}
+
+/// What an agent does during a turn, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AgentEvent {
+    /// A piece of a message that is still being written.
+    TextDelta(String),
+    /// A whole message of the agent.
+    Message(String),
+    /// The agent thinks; a sign of life.
+    Thought,
+    /// The agent has begun a tool call (it may still be refused).
+    ToolStarted(ToolCall),
+    /// A tool call has a result.
+    ToolFinished {
+        /// [`ToolCall::call_id`].
+        call_id: String,
+        /// Whether the tool failed or was refused.
+        is_error: bool,
+    },
+    /// A tool call waits for a [`Decision`]. Every one must be answered.
+    Permission {
+        /// To be given back with the decision.
+        id: PermissionId,
+        /// The call in question.
+        call: ToolCall,
+    },
+    /// The program waits and tries again by itself; a sign of life, with the reason.
+    Retrying(String),
+    /// The turn is over; nothing follows.
+    End(TurnEnd),
+}
