@@ -1,5 +1,14 @@
-//! Decisions about tool calls, as pure functions.
+//! Decisions about tool calls, as pure functions of the call, the rules of a role and the working directory.
+//!
+//! Owns the meaning of `owner_allowed_tools` and `guest_allowed_tools`, and where a path may lead. Must never do
+//! I/O of its own (paths are resolved by the function that the caller passes), hold state, or allow what it does
+//! not understand: everything unknown is a refusal.
 
-/// placeholder
-#[derive(Clone, Debug)]
-pub struct Rule;
+mod decide;
+mod globs;
+mod paths;
+mod python;
+mod rule;
+
+pub use decide::{Request, Verdict, decide};
+pub use rule::{Rule, RuleError, tool_names};
