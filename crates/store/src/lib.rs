@@ -1,3 +1,29 @@
-//! placeholder
+//! What must survive a crash: rooms, people, conversations, inbox, turns and outbox, on SQLite.
+//!
+//! Owns the database file, its schema and the one thread that writes it. Decides nothing: which message is
+//! wanted, which turn runs and which part is posted next is for the callers to say.
+//!
+//! A write's future resolves only after its commit has reached the disk. Writes that wait at the same time
+//! share one commit; each is all or nothing by itself. A future that is dropped does not take its write back:
+//! what is in the queue is carried out. A read sees every write whose future had resolved before.
+
+mod conversations;
+mod counts;
+mod error;
+mod inbox;
 mod model;
+mod open;
+mod outbox;
+mod people;
+mod rooms;
+mod rows;
+mod store;
+mod turns;
+mod usage;
+mod watchers;
+mod words;
+mod writer;
+
+pub use error::{OpenError, StoreError};
 pub use model::*;
+pub use store::Store;

@@ -3,8 +3,8 @@
 //! Owns plain data. Decides nothing: states change only by the methods of [`crate::Store`].
 
 use acg_types::{
-    Addressed, AgentName, ConnectorName, ConversationId, InboxId, MessageId, OutboxId, OutgoingKind, Role, Room, RoomId,
-    Sender, SessionId, ThreadId, Timestamp, TurnId, Usage, UserId, WatcherName,
+    Addressed, AgentName, ConnectorName, ConversationId, InboxId, MessageId, OutboxId, OutgoingKind, Role,
+    Room, RoomId, Sender, SessionId, ThreadId, Timestamp, TurnId, Usage, UserId, WatcherName,
 };
 
 /// What makes a conversation one: inbox, order and session hang on this.

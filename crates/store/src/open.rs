@@ -1,0 +1,148 @@
+//! Opening the file: permissions, refusals, settings, migrations.
+//!
+//! Must never change a file that it refuses: everything is looked at before anything is written.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::OpenError;
+
+/// Numbered from 1; a database's `user_version` is the number of the last one it has had.
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_start.sql")];
+
+/// Marks the file as ours: "acg1".
+const APPLICATION: i64 = 0x6163_6731;
+
+/// How long another process may hold the file at the start.
+const PATIENCE_OPENING: Duration = Duration::from_secs(1);
+
+/// How long another process (a backup, a database shell) may hold the file later on.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Up to here all pages are checked after an unclean end; larger files would make the start slow, and a broken
+/// page then shows when it is read.
+const CHECKED: u64 = 8 * 1024 * 1024;
+
+pub(crate) fn file(path: &Path) -> Result<Connection, OpenError> {
+    create(path).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
+    let unclean = length(&beside(path, "-wal")) > 0;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let sql = |source| OpenError::from_sql(path.to_owned(), source);
+    let mut connection = Connection::open_with_flags(path, flags).map_err(sql)?;
+    connection.busy_timeout(PATIENCE_OPENING).map_err(sql)?;
+    // A refused file keeps its write-ahead log as it is.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sql)?;
+    let version = inspect(&connection, path)?;
+    if unclean && length(path) <= CHECKED {
+        check_pages(&connection, path)?;
+    }
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(sql)?;
+    restrict(path).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
+    prepare(&mut connection, version).map_err(sql)?;
+    connection.busy_timeout(PATIENCE).map_err(sql)?;
+    Ok(connection)
+}
+
+pub(crate) fn memory() -> Result<Connection, OpenError> {
+    let sql = |source| OpenError::from_sql(PathBuf::from(":memory:"), source);
+    let mut connection = Connection::open_in_memory().map_err(sql)?;
+    prepare(&mut connection, 0).map_err(sql)?;
+    Ok(connection)
+}
+
+/// SQLite gives the files beside the database the database's own mode, so making that one suffices.
+fn create(path: &Path) -> io::Result<()> {
+    if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        acg_types::fs::create_private_dir(directory)?;
+    }
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}
+
+/// A file that was copied into place may be open to others.
+#[cfg(unix)]
+fn restrict(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::metadata(path)?.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "the same shape as on Unix")]
+fn restrict(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn length(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+/// The schema's version, if the file is one of ours that we can read.
+fn inspect(connection: &Connection, path: &Path) -> Result<i64, OpenError> {
+    let sql = |source| OpenError::from_sql(path.to_owned(), source);
+    let tables = number(connection, "SELECT COUNT(*) FROM sqlite_schema").map_err(sql)?;
+    let application = number(connection, "PRAGMA application_id").map_err(sql)?;
+    let found = number(connection, "PRAGMA user_version").map_err(sql)?;
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    if tables > 0 && application != APPLICATION {
+        return Err(OpenError::Foreign { path: path.to_owned() });
+    }
+    if found > known {
+        return Err(OpenError::Newer { path: path.to_owned(), found, known });
+    }
+    Ok(found)
+}
+
+fn check_pages(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let detail: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|source| OpenError::from_sql(path.to_owned(), source))?;
+    if detail == "ok" {
+        return Ok(());
+    }
+    Err(OpenError::Damaged { path: path.to_owned(), detail, source: None })
+}
+
+fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(96);
+    connection.execute_batch(
+        // FULL: a commit is on the disk before it is answered. fullfsync: macOS alone needs to be told so.
+        "PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA fullfsync = ON;
+         PRAGMA foreign_keys = ON;
+         PRAGMA journal_size_limit = 4194304;
+         PRAGMA cell_size_check = ON;
+         PRAGMA trusted_schema = OFF;",
+    )?;
+    for (number, migration) in (1_i64..).zip(MIGRATIONS).filter(|(number, _)| *number > version) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(migration)?;
+        transaction.pragma_update(None, "application_id", APPLICATION)?;
+        transaction.pragma_update(None, "user_version", number)?;
+        transaction.commit()?;
+        tracing::debug!(number, "database migrated");
+    }
+    Ok(())
+}
+
+fn number(connection: &Connection, sql: &str) -> rusqlite::Result<i64> {
+    connection.query_row(sql, [], |row| row.get(0))
+}

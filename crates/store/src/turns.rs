@@ -1,0 +1,214 @@
+//! Turns: from the messages they answer to their one closing commit.
+//!
+//! Owns the states begun, sent, ended, and with them the messages' running and done. Must never let a turn end
+//! twice, nor let any of its messages be part of two turns.
+
+use acg_types::{ConversationId, InboxId, OutboxId, Role, SessionId, Timestamp, TurnId};
+use rusqlite::{Connection, params};
+
+use crate::rows::{all, change, first, text, word};
+use crate::{Store, StoreError, ToolRow, TurnRecord, TurnState, UnfinishedTurn};
+use crate::{conversations, inbox, outbox, usage};
+
+impl Store {
+    /// Begins a turn for these messages, which then run. `None`, and nothing changes, if any of them does not wait
+    /// in this conversation any more. Without messages it is a turn that answers none.
+    pub async fn begin_turn(
+        &self,
+        conversation: ConversationId,
+        messages: &[InboxId],
+        role: &Role,
+        now: Timestamp,
+    ) -> Result<Option<TurnId>, StoreError> {
+        let (messages, role) = (messages.to_vec(), role.clone());
+        self.write(move |connection| begin(connection, conversation, &messages, &role, now)).await
+    }
+
+    /// The prompt is about to be handed over: the turn is sent, and the conversation's session is this one, used.
+    pub async fn turn_sent(&self, turn: TurnId, session: &SessionId) -> Result<(), StoreError> {
+        let session = session.clone();
+        self.write(move |connection| sent(connection, turn, &session)).await
+    }
+
+    /// Nothing reached the agent: the messages wait again, the turn is as if it had never been. The conversation's
+    /// session stays as it is.
+    pub async fn requeue_turn(&self, turn: TurnId) -> Result<(), StoreError> {
+        self.write(move |connection| requeue(connection, turn)).await
+    }
+
+    /// Notes a tool call, or that its result has come; a result never goes away again, and an empty name leaves the
+    /// one that is known. After the turn's end nothing is noted.
+    pub async fn note_tool(
+        &self,
+        turn: TurnId,
+        call_id: &str,
+        tool: &str,
+        finished: bool,
+    ) -> Result<(), StoreError> {
+        let (call_id, tool) = (call_id.to_owned(), tool.to_owned());
+        self.write(move |connection| note_tool(connection, turn, &call_id, &tool, finished)).await
+    }
+
+    /// Ends a turn in one commit: messages done, outcome, usage, session, and the parts to post, whose rows are
+    /// given back in order. A turn that has ended already stays as it is, and no part is stored.
+    pub async fn end_turn(&self, record: TurnRecord) -> Result<Vec<OutboxId>, StoreError> {
+        self.write(move |connection| end(connection, &record)).await
+    }
+
+    /// The turns that were begun and not ended, by id.
+    pub async fn unfinished_turns(&self) -> Result<Vec<UnfinishedTurn>, StoreError> {
+        self.read(unfinished).await
+    }
+}
+
+fn begin(
+    connection: &Connection,
+    conversation: ConversationId,
+    messages: &[InboxId],
+    role: &Role,
+    now: Timestamp,
+) -> Result<Option<TurnId>, StoreError> {
+    if conversations::by_id(connection, conversation)?.is_none() {
+        return Err(StoreError::NoSuchConversation(conversation));
+    }
+    // All are looked at before any is changed.
+    for message in messages {
+        let waits = first(
+            connection,
+            "SELECT 1 FROM inbox WHERE id = ?1 AND conversation = ?2 AND state = 'waiting'",
+            params![message.0, conversation.0],
+            |_| Ok(()),
+        )?;
+        if waits.is_none() {
+            return Ok(None);
+        }
+    }
+    change(
+        connection,
+        "INSERT INTO turns (conversation, role, state, begun_at) VALUES (?1, ?2, 'begun', ?3)",
+        params![conversation.0, role.as_str(), now.0],
+    )?;
+    let turn = TurnId(connection.last_insert_rowid());
+    for message in messages {
+        change(
+            connection,
+            "UPDATE inbox SET state = 'running', turn = ?2 WHERE id = ?1",
+            params![message.0, turn.0],
+        )?;
+    }
+    Ok(Some(turn))
+}
+
+/// The conversation and state of a turn.
+fn look(connection: &Connection, turn: TurnId) -> Result<(ConversationId, TurnState), StoreError> {
+    let found = first(connection, "SELECT conversation, state FROM turns WHERE id = ?1", [turn.0], |row| {
+        Ok((ConversationId(row.get("conversation")?), word(row, "state")?))
+    })?;
+    found.ok_or(StoreError::NoSuchTurn(turn))
+}
+
+fn sent(connection: &Connection, turn: TurnId, session: &SessionId) -> Result<(), StoreError> {
+    let (conversation, state) = look(connection, turn)?;
+    if state == TurnState::Ended {
+        return Err(StoreError::TurnEnded(turn));
+    }
+    change(
+        connection,
+        "UPDATE turns SET state = 'sent', session = ?2 WHERE id = ?1",
+        params![turn.0, session.as_str()],
+    )?;
+    conversations::set_session(connection, conversation, Some(session), true)
+}
+
+fn requeue(connection: &Connection, turn: TurnId) -> Result<(), StoreError> {
+    if look(connection, turn)?.1 == TurnState::Ended {
+        return Err(StoreError::TurnEnded(turn));
+    }
+    change(connection, "UPDATE inbox SET state = 'waiting', turn = NULL WHERE turn = ?1", [turn.0])?;
+    change(connection, "DELETE FROM turn_tools WHERE turn = ?1", [turn.0])?;
+    change(connection, "DELETE FROM turns WHERE id = ?1", [turn.0])?;
+    Ok(())
+}
+
+fn note_tool(
+    connection: &Connection,
+    turn: TurnId,
+    call_id: &str,
+    tool: &str,
+    finished: bool,
+) -> Result<(), StoreError> {
+    if look(connection, turn)?.1 == TurnState::Ended {
+        return Ok(());
+    }
+    change(
+        connection,
+        "INSERT INTO turn_tools (turn, call_id, tool, finished) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (turn, call_id) DO UPDATE
+         SET tool = CASE WHEN excluded.tool = '' THEN turn_tools.tool ELSE excluded.tool END,
+             finished = CASE WHEN excluded.finished = 1 THEN 1 ELSE turn_tools.finished END",
+        params![turn.0, call_id, tool, finished],
+    )?;
+    Ok(())
+}
+
+fn end(connection: &Connection, record: &TurnRecord) -> Result<Vec<OutboxId>, StoreError> {
+    let (conversation, state) = look(connection, record.turn)?;
+    if state == TurnState::Ended {
+        return Ok(Vec::new());
+    }
+    change(connection, "UPDATE inbox SET state = 'done' WHERE turn = ?1", [record.turn.0])?;
+    change(
+        connection,
+        "UPDATE turns SET state = 'ended', outcome = ?2, ended_at = ?3 WHERE id = ?1",
+        params![record.turn.0, record.outcome, record.at.0],
+    )?;
+    if let Some(figures) = &record.usage {
+        usage::set(connection, record.turn, figures)?;
+    }
+    if let Some(session) = &record.session {
+        change(
+            connection,
+            "UPDATE conversations SET session = ?2 WHERE id = ?1",
+            params![conversation.0, session.as_str()],
+        )?;
+    }
+    outbox::insert(connection, &record.parts, record.at)
+}
+
+pub(crate) const UNFINISHED: &str =
+    "SELECT id, conversation, state FROM turns WHERE state IN ('begun', 'sent') ORDER BY id";
+
+fn unfinished(connection: &Connection) -> Result<Vec<UnfinishedTurn>, StoreError> {
+    let turns: Vec<(i64, i64, TurnState)> = all(connection, UNFINISHED, [], |row| {
+        Ok((row.get("id")?, row.get("conversation")?, word(row, "state")?))
+    })?;
+    turns
+        .into_iter()
+        .map(|(turn, conversation, state)| {
+            let (turn, conversation) = (TurnId(turn), ConversationId(conversation));
+            Ok(UnfinishedTurn {
+                turn,
+                conversation: conversations::by_id(connection, conversation)?
+                    .ok_or(StoreError::NoSuchConversation(conversation))?,
+                state,
+                messages: inbox::of_turn(connection, turn)?,
+                tools: tools(connection, turn)?,
+            })
+        })
+        .collect()
+}
+
+fn tools(connection: &Connection, turn: TurnId) -> Result<Vec<ToolRow>, StoreError> {
+    all(
+        connection,
+        "SELECT call_id, tool, finished FROM turn_tools WHERE turn = ?1 ORDER BY id",
+        [turn.0],
+        |row| {
+            Ok(ToolRow {
+                call_id: text(row, "call_id")?,
+                tool: text(row, "tool")?,
+                finished: row.get("finished")?,
+            })
+        },
+    )
+}
