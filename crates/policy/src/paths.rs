@@ -36,8 +36,9 @@ pub(crate) struct Inside {
 
 impl<'a> Workspace<'a> {
     pub(crate) fn new(workspace: &Path, resolve: Resolve<'a>) -> Result<Self, Refused> {
-        let real = resolve(workspace)
-            .ok()
+        let real = Some(workspace)
+            .filter(|workspace| workspace.is_absolute())
+            .and_then(|workspace| resolve(workspace).ok())
             .filter(|real| real.is_absolute())
             .ok_or_else(|| Refused("the working directory cannot be resolved".into()))?;
         Ok(Self { configured: normalised(workspace), real, resolve })
@@ -95,9 +96,6 @@ impl<'a> Workspace<'a> {
     /// Resolves component by component, so that `..` goes up from where a link has led. What does not exist is
     /// taken as it stands.
     fn follow(&self, path: &Path) -> Result<PathBuf, Refused> {
-        if !path.is_absolute() {
-            return Err(Refused("the working directory is not an absolute path".into()));
-        }
         let mut real = PathBuf::new();
         let mut exists = true;
         for component in path.components() {
