@@ -15,6 +15,8 @@ mod model;
 mod open;
 mod outbox;
 mod people;
+#[cfg(test)]
+mod plans;
 mod rooms;
 mod rows;
 mod store;

@@ -2,8 +2,8 @@
 //!
 //! Must never change a file that it refuses: everything is looked at before anything is written.
 
-use std::fs::OpenOptions;
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -30,13 +30,14 @@ const CHECKED: u64 = 8 * 1024 * 1024;
 
 pub(crate) fn file(path: &Path) -> Result<Connection, OpenError> {
     create(path).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
+    check_head(path)?;
     let unclean = length(&beside(path, "-wal")) > 0;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let sql = |source| OpenError::from_sql(path.to_owned(), source);
     let mut connection = Connection::open_with_flags(path, flags).map_err(sql)?;
     connection.busy_timeout(PATIENCE_OPENING).map_err(sql)?;
-    // A refused file keeps its write-ahead log as it is.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sql)?;
+    // A refused file keeps its write-ahead log as it is; where there was none, closing leaves none.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, unclean).map_err(sql)?;
     let version = inspect(&connection, path)?;
     if unclean && length(path) <= CHECKED {
         check_pages(&connection, path)?;
@@ -72,7 +73,7 @@ fn create(path: &Path) -> io::Result<()> {
 fn restrict(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = std::fs::metadata(path)?.permissions().mode();
-    if mode & 0o077 == 0 {
+    if mode & 0o777 == 0o600 {
         return Ok(());
     }
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
@@ -92,6 +93,21 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 fn length(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+/// SQLite takes a file shorter than a page for an empty one, and would write over it.
+fn check_head(path: &Path) -> Result<(), OpenError> {
+    const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+    let mut head = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(512).read_to_end(&mut head))
+        .map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
+    // A journal beside it means a crash while the file was first written: SQLite knows how to take that back.
+    if head.is_empty() || (head.len() == 512 && head.starts_with(MAGIC)) || beside(path, "-journal").exists()
+    {
+        return Ok(());
+    }
+    Err(OpenError::Damaged { path: path.to_owned(), detail: "it is not a database".to_owned(), source: None })
 }
 
 /// The schema's version, if the file is one of ours that we can read.

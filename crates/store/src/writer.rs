@@ -19,6 +19,8 @@ const GROUP: usize = 128;
 pub(crate) trait Job: Send {
     /// Runs, and keeps the result. False if it failed.
     fn run(&mut self, connection: &Connection) -> bool;
+    /// Whether the kept result is an error.
+    fn has_failed(&self) -> bool;
     /// Gives the kept result to the caller.
     fn answer(self: Box<Self>);
     /// Gives an error to the caller, in place of the result.
@@ -55,6 +57,10 @@ where
 {
     fn run(&mut self, connection: &Connection) -> bool {
         self.result.insert((self.function)(connection)).is_ok()
+    }
+
+    fn has_failed(&self) -> bool {
+        matches!(self.result, Some(Err(_)))
     }
 
     fn answer(self: Box<Self>) {
@@ -110,21 +116,23 @@ fn write(connection: &Connection, mut jobs: Vec<Box<dyn Job>>) {
         return;
     }
     match commit(connection, &mut jobs) {
-        Ok(()) => jobs.into_iter().for_each(|job| job.answer()),
+        Ok(()) => jobs.into_iter().for_each(Job::answer),
         Err(Failed::ToBegin(error)) => jobs.into_iter().for_each(|job| job.fail(error.clone())),
         Err(Failed::Undone(error)) => {
             tracing::warn!(%error, jobs = jobs.len(), "a shared commit failed");
             for job in jobs {
-                let mut alone = vec![job];
-                let committed = commit(connection, &mut alone);
-                for job in alone {
-                    match &committed {
-                        Ok(()) => job.answer(),
-                        Err(Failed::ToBegin(error) | Failed::Undone(error)) => job.fail(error.clone()),
-                    }
-                }
+                write_alone(connection, job);
             }
         }
+    }
+}
+
+fn write_alone(connection: &Connection, mut job: Box<dyn Job>) {
+    match commit(connection, std::slice::from_mut(&mut job)) {
+        Ok(()) => job.answer(),
+        // Its own error says more than that of the transaction.
+        Err(_) if job.has_failed() => job.answer(),
+        Err(Failed::ToBegin(error) | Failed::Undone(error)) => job.fail(error),
     }
 }
 
@@ -173,4 +181,155 @@ fn in_savepoint(connection: &Connection, job: &mut dyn Job) -> Result<(), StoreE
 fn execute(connection: &Connection, sql: &str) -> Result<(), StoreError> {
     connection.prepare_cached(sql)?.execute([])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    type Answer = oneshot::Receiver<Result<i64, StoreError>>;
+
+    fn database() -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE t (n BIGINT NOT NULL UNIQUE, body TEXT)").unwrap();
+        connection
+    }
+
+    fn job(
+        function: impl Fn(&Connection) -> Result<i64, StoreError> + Send + 'static,
+    ) -> (Box<dyn Job>, Answer) {
+        let (caller, answer) = oneshot::channel();
+        (Box::new(Work::new(function, caller)), answer)
+    }
+
+    fn insert(number: i64) -> (Box<dyn Job>, Answer) {
+        job(move |connection| {
+            crate::rows::change(connection, "INSERT INTO t (n) VALUES (?1)", [number])?;
+            Ok(number)
+        })
+    }
+
+    fn numbers(connection: &Connection) -> Vec<i64> {
+        crate::rows::all(connection, "SELECT n FROM t ORDER BY n", [], |row| row.get(0)).unwrap()
+    }
+
+    /// The file's own count of transactions, which it has where there is no write-ahead log.
+    fn changes(path: &std::path::Path) -> u32 {
+        let content = std::fs::read(path).unwrap();
+        u32::from_be_bytes(content[24..28].try_into().unwrap())
+    }
+
+    #[test]
+    fn a_failing_job_takes_back_only_its_own_work() {
+        let connection = database();
+        let (first, first_answer) = insert(1);
+        let (broken, broken_answer) = job(|connection| {
+            crate::rows::change(connection, "INSERT INTO t (n) VALUES (7)", [])?;
+            crate::rows::change(connection, "INSERT INTO t (n) VALUES (1)", [])?;
+            Ok(0)
+        });
+        let (last, last_answer) = insert(2);
+        write(&connection, vec![first, broken, last]);
+        assert_eq!(first_answer.blocking_recv().unwrap().unwrap(), 1);
+        assert!(matches!(broken_answer.blocking_recv().unwrap(), Err(StoreError::Sql(_))));
+        assert_eq!(last_answer.blocking_recv().unwrap().unwrap(), 2);
+        assert_eq!(numbers(&connection), [1, 2]);
+    }
+
+    #[test]
+    fn a_transaction_lost_under_a_group_is_made_up_for_job_by_job() {
+        let connection = database();
+        let (first, first_answer) = insert(1);
+        let runs = std::sync::Arc::new(AtomicU32::new(0));
+        let counted = std::sync::Arc::clone(&runs);
+        // What SQLite does by itself on a full disk.
+        let (broken, broken_answer) = job(move |connection| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            connection.execute_batch("ROLLBACK")?;
+            Err(StoreError::Closed)
+        });
+        let (last, last_answer) = insert(2);
+        write(&connection, vec![first, broken, last]);
+        assert_eq!(first_answer.blocking_recv().unwrap().unwrap(), 1);
+        assert!(matches!(broken_answer.blocking_recv().unwrap(), Err(StoreError::Closed)));
+        assert_eq!(last_answer.blocking_recv().unwrap().unwrap(), 2);
+        assert_eq!(numbers(&connection), [1, 2]);
+        assert_eq!(runs.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_commit_that_fails_is_never_answered_as_done() {
+        let connection = database();
+        // A deferred constraint makes COMMIT itself fail.
+        connection
+            .execute_batch(
+                "PRAGMA foreign_keys = ON;
+                 CREATE TABLE child (n BIGINT REFERENCES t (n) DEFERRABLE INITIALLY DEFERRED)",
+            )
+            .unwrap();
+        let (first, first_answer) = insert(1);
+        let (broken, broken_answer) = job(|connection| {
+            crate::rows::change(connection, "INSERT INTO child (n) VALUES (99)", [])?;
+            Ok(0)
+        });
+        write(&connection, vec![first, broken]);
+        assert_eq!(first_answer.blocking_recv().unwrap().unwrap(), 1);
+        assert!(broken_answer.blocking_recv().unwrap().is_err());
+        assert_eq!(numbers(&connection), [1]);
+        assert!(connection.is_autocommit());
+    }
+
+    #[test]
+    fn queued_writes_share_one_transaction_and_what_is_queued_is_done_before_the_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch("CREATE TABLE t (n BIGINT)").unwrap();
+        let before = changes(&path);
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let mut answers = Vec::new();
+        for number in 0..100 {
+            let (job, answer) = insert(number);
+            sender.try_send(Command::Write(job)).ok().unwrap();
+            answers.push(answer);
+        }
+        let (caller, closed) = oneshot::channel();
+        sender.try_send(Command::Close(caller)).ok().unwrap();
+        run(connection, receiver);
+        for answer in answers {
+            assert!(answer.blocking_recv().unwrap().is_ok());
+        }
+        assert!(closed.blocking_recv().unwrap().is_ok());
+        assert_eq!(changes(&path), before + 1);
+    }
+
+    #[test]
+    fn a_full_database_fails_the_job_and_takes_others_later() {
+        let connection = database();
+        let fill = || {
+            job(|connection| {
+                crate::rows::change(
+                    connection,
+                    "INSERT INTO t (n, body) VALUES (5, ?1)",
+                    ["x".repeat(100_000)],
+                )?;
+                Ok(5)
+            })
+        };
+        connection.pragma_update(None, "max_page_count", 6).unwrap();
+        let (first, first_answer) = insert(1);
+        let (large, large_answer) = fill();
+        let (last, last_answer) = insert(2);
+        write(&connection, vec![first, large, last]);
+        assert_eq!(first_answer.blocking_recv().unwrap().unwrap(), 1);
+        assert!(matches!(large_answer.blocking_recv().unwrap(), Err(StoreError::Full(_))));
+        assert_eq!(last_answer.blocking_recv().unwrap().unwrap(), 2);
+        connection.pragma_update(None, "max_page_count", 1000).unwrap();
+        let (again, again_answer) = fill();
+        write(&connection, vec![again]);
+        assert_eq!(again_answer.blocking_recv().unwrap().unwrap(), 5);
+        assert_eq!(numbers(&connection), [1, 2, 5]);
+    }
 }

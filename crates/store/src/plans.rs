@@ -1,0 +1,40 @@
+//! Checks that the queries of every message are answered from an index, however much history there is.
+
+use rusqlite::Connection;
+
+use crate::{counts, inbox, open, outbox, turns};
+
+fn plan(connection: &Connection, sql: &str) -> String {
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    // The plan does not depend on the values.
+    let values = vec!["x"; statement.parameter_count()];
+    let rows = statement.query_map(rusqlite::params_from_iter(values), |row| row.get::<_, String>("detail"));
+    rows.unwrap().collect::<Result<Vec<_>, _>>().unwrap().join("; ")
+}
+
+#[test]
+fn hot_queries_use_an_index() {
+    let connection = open::memory().unwrap();
+    let queries = [
+        inbox::CONVERSATIONS_WAITING.to_owned(),
+        inbox::ROOMS_WAITING.to_owned(),
+        inbox::next_waiting_sql(),
+        format!("{} WHERE i.turn = ?1 ORDER BY i.id", inbox::SELECT),
+        outbox::ROOMS_WITH_PARTS.to_owned(),
+        outbox::next_sql(),
+        turns::UNFINISHED.to_owned(),
+        counts::INBOX.to_owned(),
+        counts::OUTBOX.to_owned(),
+    ];
+    for query in queries {
+        let plan = plan(&connection, &query);
+        assert!(plan.contains("INDEX"), "{query}: {plan}");
+        assert!(!plan.contains("SCAN"), "{query}: {plan}");
+    }
+}
+
+#[test]
+fn the_check_would_see_a_scan() {
+    let connection = open::memory().unwrap();
+    assert!(plan(&connection, "SELECT * FROM inbox WHERE body = ?1").contains("SCAN"));
+}
