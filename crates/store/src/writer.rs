@@ -12,7 +12,7 @@ use crate::StoreError;
 /// Most jobs that wait for the thread; callers beyond that wait for room.
 pub(crate) const QUEUE: usize = 256;
 
-/// Most writes that share one commit, so that the first of them does not wait for ever.
+/// Most jobs taken before a commit, so that the first write among them does not wait for ever.
 const GROUP: usize = 128;
 
 /// One job, whatever it answers. A write may run twice: its first transaction can be lost to a full disk.
@@ -78,8 +78,9 @@ pub(crate) fn run(connection: Connection, mut queue: mpsc::Receiver<Command>) {
     let mut closers = Vec::new();
     while let Some(first) = queue.blocking_recv() {
         let mut writes = Vec::new();
-        let mut next = Some(first);
-        while let Some(command) = next {
+        let others = std::iter::from_fn(|| queue.try_recv().ok()).take(GROUP - 1);
+        let mut closing = false;
+        for command in std::iter::once(first).chain(others) {
             match command {
                 // No caller of a queued read has seen the queued writes answered, so it may go before them.
                 Command::Read(mut job) => {
@@ -88,11 +89,14 @@ pub(crate) fn run(connection: Connection, mut queue: mpsc::Receiver<Command>) {
                 }
                 Command::Write(job) => writes.push(job),
                 Command::Close(caller) => {
-                    queue.close();
+                    closing = true;
                     closers.push(caller);
                 }
             }
-            next = if writes.len() < GROUP { queue.try_recv().ok() } else { None };
+        }
+        if closing {
+            // Takes nothing new; what is in the queue still comes out.
+            queue.close();
         }
         write(&connection, writes);
     }
