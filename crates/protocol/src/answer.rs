@@ -1,0 +1,212 @@
+//! What the gateway answers over the control socket.
+//!
+//! Owns the shape of answers, in both directions: the server writes them, the command line reads them. Must
+//! never hold a secret or the text of a message.
+
+use serde::{Deserialize, Serialize};
+
+/// One answer. `data` where the request has a result; `error` or `errors` where it was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer<T> {
+    /// Whether all of it was carried out.
+    pub ok: bool,
+    /// The result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<T>,
+    /// Why it was not carried out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Which connectors could not tell, where the others could. Written by the Python program only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<ConnectorFailure>,
+}
+
+impl<T> Answer<T> {
+    /// Carried out, nothing to tell.
+    pub fn done() -> Self {
+        Self { ok: true, data: None, error: None, errors: Vec::new() }
+    }
+
+    /// Carried out, with a result.
+    pub fn with(data: T) -> Self {
+        Self { ok: true, data: Some(data), error: None, errors: Vec::new() }
+    }
+
+    /// Not carried out.
+    pub fn refused(error: impl Into<String>) -> Self {
+        Self { ok: false, data: None, error: Some(error.into()), errors: Vec::new() }
+    }
+}
+
+/// A connector that could not list its watchers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectorFailure {
+    /// The connector's name.
+    pub connector: String,
+    /// What went wrong.
+    pub error: String,
+}
+
+/// One watcher in the answer to `list`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatcherLine {
+    /// Its name.
+    pub watcher_name: String,
+    /// Its room, as configured or as the platform calls it.
+    pub room_name: String,
+    /// Its connector.
+    pub connector: String,
+    /// Its agent.
+    pub agent_name: String,
+    /// The session of its room, if one was made.
+    pub session_id: Option<String>,
+    /// Paused by a person.
+    pub paused: bool,
+    /// Whether messages of the room are being taken in.
+    pub active: bool,
+    /// Whether context files are in force.
+    pub context_injection_state: ContextState,
+    /// Why it is not active, if it should be. Not written by the Python program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+/// Whether context files are in force in a session. The words are the Python program's; this gateway uses
+/// `not_started`, `injected` and `failed_degraded`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ContextState {
+    /// No session yet.
+    NotStarted,
+    /// Being given.
+    Pending,
+    /// Failed, will be tried again.
+    FailedRetryable,
+    /// A file could not be read.
+    FailedDegraded,
+    /// In force.
+    Injected,
+}
+
+/// The answer to `status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusData {
+    /// The gateway's version.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// How long it has run, in milliseconds.
+    pub uptime_ms: u64,
+    /// Number of watchers.
+    pub watchers: u64,
+    /// The connectors, in file order.
+    pub connectors: Vec<ConnectorLine>,
+    /// The agents, in file order.
+    pub agents: Vec<AgentLine>,
+    /// Queue figures.
+    pub queues: QueueCounts,
+    /// People whose names moved to another account.
+    pub unconfirmed: Vec<Unconfirmed>,
+    /// Turns running now.
+    pub running_turns: Vec<RunningTurn>,
+}
+
+/// One connector in the answer to `status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectorLine {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Up or down.
+    pub link: LinkState,
+    /// Why it is not connected.
+    pub reason: Option<String>,
+    /// The account that is logged in.
+    pub account: Option<String>,
+    /// The server's version.
+    pub server_version: Option<String>,
+    /// A remark about the version: which were tested.
+    pub version_note: Option<String>,
+    /// Since when the link is as it is, in milliseconds since the Unix epoch.
+    pub since: i64,
+}
+
+/// Whether a connection is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkState {
+    /// Not tried yet.
+    Starting,
+    /// Up.
+    Connected,
+    /// Down; being retried.
+    Retrying,
+    /// Down, and only a person can mend it.
+    Refused,
+    /// Ended on request.
+    Stopped,
+}
+
+impl LinkState {
+    /// The word, as on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Connected => "connected",
+            Self::Retrying => "retrying",
+            Self::Refused => "refused",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// One agent in the answer to `status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentLine {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The program's version, once known.
+    pub version: Option<String>,
+    /// Why it cannot be used, if so.
+    pub trouble: Option<String>,
+}
+
+/// Queue figures in the answer to `status`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueCounts {
+    /// Messages waiting for their turn.
+    pub inbox_waiting: u64,
+    /// Messages in a running turn.
+    pub inbox_running: u64,
+    /// Messages refused because a queue was full.
+    pub inbox_refused: u64,
+    /// Parts to be posted.
+    pub outbox_pending: u64,
+    /// Parts the platform refused for good.
+    pub outbox_failed: u64,
+    /// Parts whose fate is unknown.
+    pub outbox_ambiguous: u64,
+}
+
+/// A name that moved to another account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unconfirmed {
+    /// On which connector.
+    pub connector: String,
+    /// The name, without `@`.
+    pub username: String,
+}
+
+/// A turn running now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunningTurn {
+    /// The room's name.
+    pub room: String,
+    /// For how long, in milliseconds.
+    pub for_ms: u64,
+}
