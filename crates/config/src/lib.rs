@@ -4,16 +4,30 @@
 //! Must never start anything, and knows no platform's and no agent program's keys: those come in by [`Kinds`].
 //! The table of the types that are known but have no factory yet is the one exception.
 
+mod agents;
+mod check;
+mod connectors;
 mod context;
 mod diagnostic;
+mod dialect;
+mod dotenv;
+mod expand;
+mod keys;
 mod kind;
+mod load;
 pub mod model;
+mod naming;
 mod node;
+mod rules;
 mod secret;
 mod section;
+mod templates;
+mod watchers;
 mod yaml;
 
 pub use diagnostic::{Diagnostic, DiagnosticKind};
 pub use kind::{Key, Kind, Kinds, Shape};
+pub use load::{LoadRequest, Loaded, load, parse_settings};
 pub use model::*;
+pub use naming::watcher_name;
 pub use section::Section;

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::context::Context;
 use crate::diagnostic::DiagnosticKind;
 use crate::section::{Section, absolute};
 
@@ -130,9 +129,4 @@ pub(crate) fn read_limited(path: &Path, limit: u64) -> Result<String, String> {
 pub(crate) fn sounds_secret(key: &str) -> bool {
     let last = key.rsplit('.').next().unwrap_or(key).to_lowercase();
     ["password", "secret", "token", "key"].iter().any(|word| last.contains(word))
-}
-
-/// A context for parsing one subtree alone.
-pub(crate) fn bare_context<'a>(env: &'a dyn Fn(&str) -> Option<String>, directory: &Path) -> Context<'a> {
-    Context::new(Path::new("config.yaml"), directory.to_owned(), None, env)
 }

@@ -157,7 +157,11 @@ impl<'a> Section<'a> {
             Some(Scalar::Text) => match node.text().and_then(seconds_of) {
                 Some(seconds) => seconds,
                 None => {
-                    return self.wrong_type(key, node, "a number of seconds, or a text such as 90s, 5m or 2h");
+                    return self.wrong_type(
+                        key,
+                        node,
+                        "a number of seconds, or a text such as 90s, 5m or 2h",
+                    );
                 }
             },
             _ => return self.wrong_type(key, node, "a number of seconds, or a text such as 90s, 5m or 2h"),

@@ -1,0 +1,204 @@
+//! The entries of `agents:`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use acg_types::{AgentName, Role};
+
+use crate::connectors::{check_name, find_type, settings};
+use crate::context::Context;
+use crate::diagnostic::DiagnosticKind;
+use crate::keys;
+use crate::kind::Kinds;
+use crate::model::{AgentConfig, Permissions};
+use crate::node::Node;
+use crate::rules::Presets;
+use crate::section::{Section, nearest};
+use crate::templates::Templates;
+
+/// All entries, and the names of those that are faulty too.
+#[derive(Default)]
+pub(crate) struct Agents {
+    pub(crate) list: Vec<AgentConfig>,
+    pub(crate) names: Vec<String>,
+}
+
+pub(crate) fn read(context: &Context<'_>, root: &Node, kinds: &Kinds, presets: &Presets) -> Agents {
+    let mut out = Agents::default();
+    let templates = Templates::read(context, root, "agent_templates", &[]);
+    let at = root.entry("agents").map_or(root.at, |entry| entry.at);
+    let node = root.get("agents");
+    if let Some(node) = node.filter(|node| node.entries().is_none()) {
+        let message = format!(
+            "config.yaml 'agents:' must be a mapping (got {}). Write each agent under its name.",
+            node.type_name()
+        );
+        context.error(at, "agents", DiagnosticKind::Type, message);
+        return out;
+    }
+    let entries = node.and_then(Node::entries).unwrap_or_default();
+    if entries.is_empty() {
+        let message = "config.yaml must define at least one agent under 'agents:'";
+        context.error(at, "agents", DiagnosticKind::Missing, message);
+    }
+    for agent in entries {
+        let (name, path) = (&*agent.key, format!("agents.{}", agent.key));
+        out.names.push(name.to_owned());
+        if agent.value.entries().is_none() {
+            let message =
+                format!("Agent '{name}' config must be a mapping (got {}).", agent.value.type_name());
+            context.error(agent.at, &path, DiagnosticKind::Type, message);
+            continue;
+        }
+        let mut merged = templates.apply(context, &agent.value, &path);
+        // What is missing is told at the name, not at the first key below it.
+        merged.at = agent.at;
+        let section = Section::of(context, Some(&merged), merged.at, path);
+        if name.trim().is_empty() {
+            context.error(
+                agent.at,
+                &section.path,
+                DiagnosticKind::Value,
+                "an agent's name must not be empty.",
+            );
+        }
+        check_name(&section, "", name);
+        if let Some(agent) = entry(&section, name, kinds, presets) {
+            out.list.push(agent);
+        }
+    }
+    out
+}
+
+/// The agent of watchers that name none.
+pub(crate) fn default_agent(context: &Context<'_>, root: &Node, agents: &Agents) -> Option<String> {
+    let Some(node) = root.get("default_agent") else { return agents.names.first().cloned() };
+    let Some(name) = node.text() else {
+        let message = format!("config.yaml 'default_agent' must be a string (got {}).", node.type_name());
+        context.error(node.at, "default_agent", DiagnosticKind::Type, message);
+        return None;
+    };
+    if !agents.names.iter().any(|known| known == name) {
+        let known: Vec<String> = agents.names.iter().map(|known| format!("'{known}'")).collect();
+        let message = format!("default_agent '{name}' not found in agents: [{}]", known.join(", "));
+        let help = nearest(name, agents.names.iter().map(String::as_str))
+            .map(|near| format!("did you mean '{near}'?"));
+        context.error_help(node.at, "default_agent", DiagnosticKind::Reference, message, help);
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+fn entry(section: &Section<'_>, name: &str, kinds: &Kinds, presets: &Presets) -> Option<AgentConfig> {
+    let kind = match section.str("type").filter(|kind| !kind.is_empty()) {
+        None if section.context.is_v01() && !section.has("type") => Some("claude".to_owned()),
+        None => {
+            if !section.has("type") {
+                let message = format!(
+                    "Agent '{name}': type is required (directly or via an inherits: agent_templates entry). Set it \
+                     to 'claude' or 'opencode'."
+                );
+                let path = section.key_path("type");
+                section.context.error(section.at, &path, DiagnosticKind::Missing, message);
+            }
+            None
+        }
+        kind => kind,
+    };
+    let found = kind
+        .as_deref()
+        .and_then(|kind| find_type(section, kind, "agent", &kinds.agents, keys::AGENTS_UNSERVED));
+    let (served, settings) = match &found {
+        Some(found) => settings(section, found, keys::AGENT),
+        None => (false, None),
+    };
+    let timeout = section.duration("timeout").unwrap_or(Duration::from_secs(360));
+    if timeout.is_zero() {
+        section.error("timeout", "'timeout' must be greater than 0.", None);
+    }
+    let permissions = permissions(section, name, timeout);
+    let rules = BTreeMap::from([
+        (Role::owner(), presets.rules(section, name, "owner_allowed_tools")),
+        (Role::guest(), presets.rules(section, name, "guest_allowed_tools")),
+    ]);
+    let working_directory = working_directory(section, name);
+    let context_files = section.paths("context_inject_files").unwrap_or_default();
+    let session_prefix = section.str("session_prefix").unwrap_or_else(|| "agent-chat".to_owned());
+    check_lifetime(section);
+    found?;
+    Some(AgentConfig {
+        name: AgentName::new(name),
+        kind: kind?,
+        served,
+        settings,
+        working_directory: working_directory?,
+        session_prefix,
+        context_files,
+        timeout,
+        permissions,
+        rules,
+    })
+}
+
+fn permissions(section: &Section<'_>, name: &str, timeout: Duration) -> Permissions {
+    let node = section.section("permissions");
+    let permissions = Permissions {
+        enabled: node.bool("enabled").unwrap_or(false),
+        timeout: node.duration("timeout").unwrap_or(Duration::from_secs(300)),
+        skip_owner_approval: node.bool("skip_owner_approval").unwrap_or(false),
+    };
+    if permissions.enabled && timeout <= permissions.timeout {
+        let (turn, question) = (timeout.as_secs(), permissions.timeout.as_secs());
+        let message = format!(
+            "Agent '{name}': timeout ({turn}s) must be greater than permissions.timeout ({question}s). Suggested: \
+             set timeout to at least {}s.",
+            question + 60
+        );
+        section.error("timeout", &message, None);
+    }
+    if permissions.skip_owner_approval && !permissions.enabled {
+        node.warning("skip_owner_approval", "has no effect without 'permissions.enabled: true'", None);
+    }
+    permissions
+}
+
+fn working_directory(section: &Section<'_>, name: &str) -> Option<PathBuf> {
+    let Some(text) = section.str("working_directory").filter(|text| !text.trim().is_empty()) else {
+        if !section.has("working_directory") || section.str("working_directory").is_some() {
+            let message = format!(
+                "Agent '{name}': working_directory is required. Set it to the directory where the agent should run."
+            );
+            let path = section.key_path("working_directory");
+            section.context.error(section.at, &path, DiagnosticKind::Missing, message);
+        }
+        return None;
+    };
+    let path = section.path("working_directory")?;
+    if !path.is_dir() {
+        let message =
+            format!("Agent '{name}': working_directory does not exist or is not a directory: '{text}'");
+        section.error("working_directory", &message, None);
+        return None;
+    }
+    Some(path)
+}
+
+fn check_lifetime(section: &Section<'_>) {
+    let idle = section.u64("session_idle_days");
+    let expire = section.u64("session_expire_days");
+    for (key, value) in [("session_idle_days", idle), ("session_expire_days", expire)] {
+        if value == Some(0) {
+            section.error(key, &format!("'{key}' must be greater than 0."), None);
+        }
+    }
+    if let (Some(idle), Some(expire)) = (idle, expire)
+        && idle >= expire
+    {
+        section.error(
+            "session_idle_days",
+            "'session_idle_days' must be less than 'session_expire_days'.",
+            None,
+        );
+    }
+}
