@@ -11,10 +11,10 @@ pub struct Answer<T> {
     /// Whether all of it was carried out.
     pub ok: bool,
     /// The result.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<T>,
     /// Why it was not carried out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Which connectors could not tell, where the others could. Written by the Python program only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -67,7 +67,7 @@ pub struct WatcherLine {
     /// Whether context files are in force.
     pub context_injection_state: ContextState,
     /// Why it is not active, if it should be. Not written by the Python program.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
 }
 

@@ -1,5 +1,7 @@
 //! The wire frames, byte for byte: scripts written for the Python program read and write them.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
 use acg_protocol::{
     AgentLine, Answer, ConnectorFailure, ConnectorLine, ContextState, LinkState, QueueCounts, Request,
     RunningTurn, SendParams, StatusData, Unconfirmed, WatcherLine, WatcherParams, to_line,

@@ -1,0 +1,90 @@
+//! From the core's facts to the frames of the protocol. Pure.
+
+use std::time::Duration;
+
+use acg_core::connector::Link;
+use acg_core::handle::{ContextState, StatusReport, WatcherInfo};
+use acg_protocol as wire;
+
+pub(super) fn watcher(info: WatcherInfo) -> wire::WatcherLine {
+    wire::WatcherLine {
+        watcher_name: info.name.to_string(),
+        room_name: info.room,
+        connector: info.connector.to_string(),
+        agent_name: info.agent.to_string(),
+        session_id: info.session.map(|session| session.to_string()),
+        paused: info.paused,
+        active: info.active,
+        context_injection_state: match info.context {
+            ContextState::NotStarted => wire::ContextState::NotStarted,
+            ContextState::Injected => wire::ContextState::Injected,
+            ContextState::Degraded => wire::ContextState::FailedDegraded,
+        },
+        trouble: info.trouble,
+    }
+}
+
+pub(super) fn status(report: StatusReport, version: &str) -> wire::StatusData {
+    wire::StatusData {
+        version: version.to_owned(),
+        pid: std::process::id(),
+        uptime_ms: milliseconds(report.uptime),
+        watchers: u64::try_from(report.watchers).unwrap_or(u64::MAX),
+        connectors: report
+            .connectors
+            .into_iter()
+            .map(|connector| wire::ConnectorLine {
+                name: connector.name.to_string(),
+                kind: connector.kind,
+                link: link(connector.health.link),
+                reason: connector.health.reason,
+                account: connector.health.account,
+                server_version: connector.health.server_version,
+                version_note: connector.health.version_note,
+                since: connector.health.since.0,
+            })
+            .collect(),
+        agents: report
+            .agents
+            .into_iter()
+            .map(|agent| wire::AgentLine {
+                name: agent.name.to_string(),
+                kind: agent.kind,
+                version: agent.version,
+                trouble: agent.trouble,
+            })
+            .collect(),
+        queues: wire::QueueCounts {
+            inbox_waiting: report.counts.inbox_waiting,
+            inbox_running: report.counts.inbox_running,
+            inbox_refused: report.counts.inbox_refused,
+            outbox_pending: report.counts.outbox_pending,
+            outbox_failed: report.counts.outbox_failed,
+            outbox_ambiguous: report.counts.outbox_ambiguous,
+        },
+        unconfirmed: report
+            .unconfirmed
+            .into_iter()
+            .map(|(connector, username)| wire::Unconfirmed { connector: connector.to_string(), username })
+            .collect(),
+        running_turns: report
+            .running_turns
+            .into_iter()
+            .map(|(room, since)| wire::RunningTurn { room, for_ms: milliseconds(since) })
+            .collect(),
+    }
+}
+
+fn link(link: Link) -> wire::LinkState {
+    match link {
+        Link::Starting => wire::LinkState::Starting,
+        Link::Connected => wire::LinkState::Connected,
+        Link::Retrying => wire::LinkState::Retrying,
+        Link::Refused => wire::LinkState::Refused,
+        Link::Stopped => wire::LinkState::Stopped,
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
