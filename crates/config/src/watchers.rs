@@ -123,7 +123,7 @@ fn entry(input: &Input<'_>, section: &Section<'_>, out: &mut Watchers) {
             room => watcher_name(&connector, room),
         });
         not_served(input, section, &name, &connector, &agent);
-        let watched = match room.as_str() {
+        let room = match room.as_str() {
             "*" => WatchedRoom::All { exclude: exclude.clone() },
             _ => WatchedRoom::Named(room),
         };
@@ -131,7 +131,7 @@ fn entry(input: &Input<'_>, section: &Section<'_>, out: &mut Watchers) {
             name: WatcherName::new(name),
             connector: ConnectorName::new(connector.as_str()),
             agent: AgentName::new(agent.as_str()),
-            room: watched,
+            room,
             session_id: session_id.as_deref().map(SessionId::new),
             thread_sessions,
             context_files: context_files.clone(),
