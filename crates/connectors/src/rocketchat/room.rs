@@ -1,0 +1,285 @@
+//! One room's worker: reads what was missed, then offers what comes in live, in order, each message once.
+//!
+//! Owns the room's cursor. While the room is behind, nothing that is offered moves the cursor, and live messages
+//! wait in a bounded queue; if that runs over, the room is read again instead. An offer is never broken off in
+//! the middle: only waiting is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use acg_core::connector::{Inbound, Intake, IntakeError};
+use acg_types::{MessageId, Room, Timestamp};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::backfill::{self, OVERLAP};
+use super::normalise::{self, Meaning, Reader, Said};
+use super::rest::RestError;
+use super::shared::Shared;
+use crate::kit::backoff::Backoff;
+
+/// Live messages that may wait per room.
+const QUEUE: usize = 128;
+/// A cursor that nothing else committed is written down this often.
+const FLUSH: Duration = Duration::from_secs(10);
+/// A server's clock may be so far ahead of what we know of it.
+const AHEAD: Duration = Duration::from_secs(300);
+
+/// Something that happened in the room.
+#[derive(Debug)]
+pub(crate) enum Item {
+    /// A document came in live. `None`: nothing a person said.
+    Live { said: Option<Box<Said>>, changed: Option<Timestamp> },
+    /// A message was deleted.
+    Deleted(MessageId),
+}
+
+/// How far the whole link is behind.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    queued: AtomicUsize,
+    behind: AtomicUsize,
+}
+
+impl Meter {
+    /// Whether everything that came in has been settled.
+    pub(crate) fn is_clear(&self) -> bool {
+        self.queued.load(Ordering::SeqCst) == 0 && self.behind.load(Ordering::SeqCst) == 0
+    }
+}
+
+/// The link's end of a room.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    pub(crate) room: Room,
+    sender: mpsc::Sender<Item>,
+    overflow: Arc<AtomicBool>,
+    meter: Arc<Meter>,
+    stop: CancellationToken,
+}
+
+impl Mailbox {
+    /// Hands an item over; if the queue is full, the room will be read again.
+    pub(crate) fn put(&self, item: Item) {
+        self.meter.queued.fetch_add(1, Ordering::SeqCst);
+        if self.sender.try_send(item).is_err() {
+            self.meter.queued.fetch_sub(1, Ordering::SeqCst);
+            if !self.overflow.swap(true, Ordering::SeqCst) {
+                self.meter.behind.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    }
+
+    /// Ends the worker.
+    pub(crate) fn close(&self) {
+        self.stop.cancel();
+    }
+}
+
+/// The worker's own end.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    shared: Arc<Shared>,
+    intake: Arc<dyn Intake>,
+    reader: Arc<Reader>,
+    room: Room,
+    cursor: Timestamp,
+    written: Timestamp,
+    items: mpsc::Receiver<Item>,
+    overflow: Arc<AtomicBool>,
+    meter: Arc<Meter>,
+    stop: CancellationToken,
+}
+
+/// The worker has to end.
+struct Stopped;
+
+/// Makes a room's worker and the way to it. `behind`: something may have been missed.
+pub(crate) fn open(
+    shared: &Arc<Shared>,
+    intake: &Arc<dyn Intake>,
+    reader: &Arc<Reader>,
+    room: Room,
+    cursor: Timestamp,
+    behind: bool,
+    meter: &Arc<Meter>,
+    stop: CancellationToken,
+) -> (Mailbox, Worker) {
+    let (sender, items) = mpsc::channel(QUEUE);
+    let overflow = Arc::new(AtomicBool::new(behind));
+    if behind {
+        meter.behind.fetch_add(1, Ordering::SeqCst);
+    }
+    let mailbox = Mailbox {
+        room: room.clone(),
+        sender,
+        overflow: overflow.clone(),
+        meter: meter.clone(),
+        stop: stop.clone(),
+    };
+    let worker = Worker {
+        shared: shared.clone(),
+        intake: intake.clone(),
+        reader: reader.clone(),
+        room,
+        cursor,
+        written: cursor,
+        items,
+        overflow,
+        meter: meter.clone(),
+        stop,
+    };
+    (mailbox, worker)
+}
+
+impl Worker {
+    /// Works until told to stop.
+    pub(crate) async fn run(mut self) {
+        // The only end of the work is being stopped.
+        let Err(Stopped) = self.work().await;
+    }
+
+    async fn work(&mut self) -> Result<std::convert::Infallible, Stopped> {
+        let mut flush = tokio::time::interval(FLUSH);
+        flush.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            if self.overflow.swap(false, Ordering::SeqCst) {
+                let result = self.catch_up().await;
+                self.meter.behind.fetch_sub(1, Ordering::SeqCst);
+                result?;
+                continue;
+            }
+            let item = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Err(Stopped),
+                item = self.items.recv() => item.ok_or(Stopped)?,
+                _ = flush.tick() => {
+                    self.flush().await?;
+                    continue;
+                }
+            };
+            let result = self.live(item).await;
+            self.meter.queued.fetch_sub(1, Ordering::SeqCst);
+            result?;
+        }
+    }
+
+    async fn live(&mut self, item: Item) -> Result<(), Stopped> {
+        match item {
+            Item::Deleted(message) => self.withdraw(&message).await,
+            Item::Live { said, changed } => {
+                // If documents were dropped before this one, the cursor must not jump over them.
+                let behind = self.overflow.load(Ordering::SeqCst);
+                let changed = changed.filter(|at| *at <= self.latest());
+                let cursor = changed.filter(|at| !behind && *at > self.cursor);
+                if let Some(said) = said {
+                    let Said { message, edited } = *said;
+                    self.offer(Inbound { message, edited, cursor }).await?;
+                }
+                if let Some(cursor) = cursor {
+                    self.cursor = cursor;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads everything since the cursor and settles it, oldest first.
+    async fn catch_up(&mut self) -> Result<(), Stopped> {
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+        let changes = loop {
+            let since = self.cursor.before(OVERLAP);
+            let stop = self.stop.clone();
+            let answer = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Err(Stopped),
+                answer = self.shared.account.changes(&self.room.id, since) => answer,
+            };
+            match answer {
+                Ok(changes) => break changes,
+                Err(RestError::Refused(refusal)) => {
+                    warn!(connector = %self.shared.name, room = %self.room.name.escape_debug(), reason = %refusal.text,
+                        "What was missed in this room cannot be read: the server refuses it");
+                    return Ok(());
+                }
+                Err(error @ RestError::TooLarge(_)) => {
+                    warn!(connector = %self.shared.name, room = %self.room.name.escape_debug(), %error,
+                        "What was missed in this room cannot be read: it is too much. Messages from now on are served");
+                    return Ok(());
+                }
+                Err(error) => {
+                    debug!(connector = %self.shared.name, room = %self.room.id, %error, "Reading what was missed failed; trying again");
+                    self.pause(backoff.next(acg_types::random::fraction())).await?;
+                }
+            }
+        };
+        let ordered = backfill::order(changes, self.latest());
+        for message in &ordered.deleted {
+            self.withdraw(message).await?;
+        }
+        for document in &ordered.documents {
+            if let Meaning::Person(said) = normalise::read(&self.reader, &self.room, document) {
+                let Said { message, edited } = *said;
+                self.offer(Inbound { message, edited, cursor: None }).await?;
+            }
+        }
+        if let Some(newest) = ordered.newest.filter(|newest| *newest > self.cursor) {
+            self.cursor = newest;
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    async fn offer(&self, inbound: Inbound) -> Result<(), Stopped> {
+        let id = inbound.message.id.clone();
+        let accepted = self.insist("message", || self.intake.offer(inbound.clone())).await?;
+        debug!(connector = %self.shared.name, room = %self.room.id, message = %id, ?accepted, "Message offered");
+        Ok(())
+    }
+
+    async fn withdraw(&self, message: &MessageId) -> Result<(), Stopped> {
+        self.insist("deletion", || self.intake.withdraw(&self.room.id, message)).await.map(|_| ())
+    }
+
+    /// Writes the cursor down if it moved past messages that are not for us.
+    async fn flush(&mut self) -> Result<(), Stopped> {
+        if self.cursor > self.written {
+            self.insist("mark", || self.intake.advance(&self.room.id, self.cursor)).await?;
+            self.written = self.cursor;
+        }
+        Ok(())
+    }
+
+    /// Repeats what the store did not take until it does: going on would lose it.
+    async fn insist<T, F>(&self, what: &str, mut attempt: impl FnMut() -> F) -> Result<T, Stopped>
+    where
+        F: Future<Output = Result<T, IntakeError>>,
+    {
+        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
+        loop {
+            match attempt().await {
+                Ok(value) => return Ok(value),
+                Err(IntakeError::Closing) => return Err(Stopped),
+                Err(error) => {
+                    warn!(connector = %self.shared.name, room = %self.room.name.escape_debug(), %error,
+                        "A {what} could not be stored; trying again");
+                    self.pause(backoff.next(acg_types::random::fraction())).await?;
+                }
+            }
+        }
+    }
+
+    async fn pause(&self, wait: Duration) -> Result<(), Stopped> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(Stopped),
+            () = tokio::time::sleep(wait) => Ok(()),
+        }
+    }
+
+    fn latest(&self) -> Timestamp {
+        self.shared.account.rest.server_now().after(AHEAD)
+    }
+}

@@ -1,0 +1,72 @@
+//! What the connector's parts share: the account, the state shown to people, the rooms, the way to the link.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use acg_types::{ConnectorName, RoomId, ThreadId};
+use rustls::ClientConfig;
+use tokio::sync::mpsc;
+
+use super::account::Account;
+use super::directory::Directory;
+use super::health::Board;
+
+/// A wish to show or end "is typing".
+#[derive(Debug)]
+pub(crate) struct Typing {
+    pub(crate) room: RoomId,
+    pub(crate) thread: Option<ThreadId>,
+    pub(crate) on: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) name: ConnectorName,
+    pub(crate) account: Account,
+    pub(crate) board: Board,
+    pub(crate) tls: Arc<ClientConfig>,
+    directory: Mutex<Directory>,
+    /// To the link, while there is one.
+    typing: Mutex<Option<mpsc::Sender<Typing>>>,
+    /// Configured people who have been looked up in this run.
+    bound: Mutex<HashSet<String>>,
+}
+
+impl Shared {
+    pub(crate) fn new(name: ConnectorName, account: Account, board: Board, tls: Arc<ClientConfig>) -> Self {
+        Self {
+            name,
+            account,
+            board,
+            tls,
+            directory: Mutex::default(),
+            typing: Mutex::default(),
+            bound: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn directory(&self) -> MutexGuard<'_, Directory> {
+        lock(&self.directory)
+    }
+
+    pub(crate) fn bound(&self) -> MutexGuard<'_, HashSet<String>> {
+        lock(&self.bound)
+    }
+
+    pub(crate) fn set_typing(&self, sender: Option<mpsc::Sender<Typing>>) {
+        *lock(&self.typing) = sender;
+    }
+
+    /// Best effort: without a link, or with a full queue, nothing happens.
+    pub(crate) fn typing(&self, typing: Typing) {
+        let sender = lock(&self.typing).clone();
+        let sent = sender.map(|sender| sender.try_send(typing).is_ok());
+        if sent != Some(true) {
+            tracing::debug!(connector = %self.name, "Typing is not shown: no link");
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
