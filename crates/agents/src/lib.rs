@@ -1,1 +1,11 @@
-//! placeholder
+//! Agent programs behind the core's `AgentBackend` seam: one folder each, and the kit they share.
+//!
+//! Owns processes and wire frames. Must never decide whether a tool may run: every question goes to the core,
+//! and whatever is asked outside a turn, late, or in an unknown form is refused here.
+
+pub mod claude;
+mod kit;
+pub mod registry;
+
+pub use kit::launcher;
+pub use registry::{BuildError, BuildParts, build, kinds};

@@ -1,0 +1,507 @@
+//! One running Claude process: the task that owns its pipes, and the handle to it.
+//!
+//! The task moves bytes between pipes, the pure [`Machine`] and two bounded channels, and never waits for one of
+//! them alone, so that a slow reader on either side cannot lock it. It ends the process when the handle is
+//! dropped: politely between turns, at once during one. Must never decide anything.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use acg_core::agent::AgentError;
+use acg_types::{AgentEvent, AgentName, Decision, PermissionId, SessionId};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::{Child, ChildStdin, ChildStdout};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::turn::{Effect, Fault, Hello, Machine};
+use crate::kit::jsonl::{Lines, MAX_LINE};
+use crate::kit::process::{Launch, start};
+use crate::kit::tail::Tail;
+
+/// How long a process may take from its start to its answer to the handshake (about 0.3 s on an idle machine).
+const HANDSHAKE: Duration = Duration::from_secs(30);
+/// How long a written prompt may take to leave the pipe.
+const WRITE: Duration = Duration::from_secs(15);
+/// How long a process may take to end once its stdin is closed (about 0.1 s).
+const CLOSE: Duration = Duration::from_secs(2);
+/// How long the launcher may take to end the group: longer than its own grace.
+const END: Duration = Duration::from_secs(10);
+/// How long output is read on after the process ended.
+const DRAIN: Duration = Duration::from_millis(300);
+/// Events that wait for the core; with more, the process is not read on.
+const BACKLOG: usize = 1024;
+/// Bytes that may wait for the process to read them, before it counts as broken. Larger than any prompt.
+const UNREAD: usize = 64 * 1024 * 1024;
+
+/// How a process is opened.
+#[derive(Debug)]
+pub(crate) enum Opening {
+    /// Long-lived, with a handshake.
+    Live { context: Option<String> },
+    /// For one prompt, given as text on stdin.
+    Once { prompt: String },
+}
+
+/// What a new process is for.
+#[derive(Debug)]
+pub(crate) struct Purpose {
+    pub(crate) agent: AgentName,
+    pub(crate) session: SessionId,
+    pub(crate) resumed: bool,
+    pub(crate) opening: Opening,
+}
+
+/// Why a process did not come up.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error("{0}")]
+    Unfit(String),
+    #[error("it does not know the session")]
+    UnknownSession,
+    #[error("it ended at once ({0})")]
+    Ended(String),
+    #[error("it broke its protocol: {0}")]
+    Protocol(String),
+    #[error("no answer within {0:?}")]
+    Silent(Duration),
+    #[error("it cannot be started: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+enum Command {
+    Prompt { text: String, written: oneshot::Sender<()> },
+    Answer { id: PermissionId, decision: Decision },
+    Interrupt,
+    Close,
+    Kill,
+}
+
+/// The handle to a process. Dropping it ends the process.
+#[derive(Debug)]
+pub(crate) struct Process {
+    commands: mpsc::Sender<Command>,
+    events: mpsc::Receiver<Result<AgentEvent, AgentError>>,
+    ended: CancellationToken,
+}
+
+impl Process {
+    /// Starts a long-lived process and waits for its handshake.
+    pub(crate) async fn live(
+        launch: &Launch,
+        purpose: Purpose,
+        tracker: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Result<(Self, Hello), StartError> {
+        let (process, ready) = Self::spawn(launch, purpose, tracker, shutdown)?;
+        match timeout(HANDSHAKE, ready).await {
+            Ok(Ok(Ok(hello))) => Ok((process, hello)),
+            Ok(Ok(Err(error))) => {
+                process.stopped().await;
+                Err(error)
+            }
+            Ok(Err(_)) => Err(StartError::Ended("the gateway stopped it".into())),
+            Err(_) => {
+                process.kill().await;
+                Err(StartError::Silent(HANDSHAKE))
+            }
+        }
+    }
+
+    /// Starts a process for one prompt.
+    pub(crate) fn once(
+        launch: &Launch,
+        purpose: Purpose,
+        tracker: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Result<Self, StartError> {
+        Ok(Self::spawn(launch, purpose, tracker, shutdown)?.0)
+    }
+
+    fn spawn(
+        launch: &Launch,
+        purpose: Purpose,
+        tracker: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Result<(Self, oneshot::Receiver<Result<Hello, StartError>>), StartError> {
+        let started = start(launch)?;
+        let (commands, command_queue) = mpsc::channel(16);
+        let (event_queue, events) = mpsc::channel(64);
+        let (ready, is_ready) = oneshot::channel();
+        let ended = CancellationToken::new();
+        let (machine, effects, once) = match purpose.opening {
+            Opening::Live { context } => {
+                let (machine, effects) =
+                    Machine::new(purpose.agent.clone(), purpose.resumed, context.as_deref());
+                (machine, effects, None)
+            }
+            Opening::Once { prompt } => {
+                (Machine::one_shot(purpose.agent.clone(), purpose.resumed), Vec::new(), Some(prompt))
+            }
+        };
+        let (stderr, release) = started.control.into_split();
+        let mut task = Task {
+            agent: purpose.agent,
+            session: purpose.session,
+            machine,
+            child: started.child,
+            stdin: Some(started.stdin),
+            stdout: Lines::new(started.stdout, MAX_LINE),
+            stdout_over: false,
+            stderr,
+            stderr_over: false,
+            release: Some(release),
+            tail: Tail::default(),
+            out: VecDeque::new(),
+            close_when_written: once.is_some(),
+            queued: 0,
+            written: 0,
+            waiting: VecDeque::new(),
+            ready: Some(ready),
+            events: event_queue,
+            backlog: VecDeque::new(),
+            stopping: Stopping::No,
+            deadline: None,
+            exit: None,
+        };
+        task.apply(effects);
+        task.write(once.unwrap_or_default().as_bytes());
+        tracker.spawn(task.run(command_queue, ended.clone(), shutdown.clone()));
+        Ok((Self { commands, events, ended }, is_ready))
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.ended.is_cancelled() && !self.commands.is_closed()
+    }
+
+    fn gone() -> AgentError {
+        AgentError::Died("it had ended already".into())
+    }
+
+    async fn send(&self, command: Command) -> Result<(), AgentError> {
+        match timeout(WRITE, self.commands.send(command)).await {
+            Ok(sent) => sent.map_err(|_| Self::gone()),
+            Err(_) => Err(AgentError::Silent(WRITE)),
+        }
+    }
+
+    /// Starts a turn; returns when the prompt is in the process's pipe.
+    pub(crate) async fn prompt(&self, text: &str) -> Result<(), AgentError> {
+        let (written, is_written) = oneshot::channel();
+        self.send(Command::Prompt { text: text.to_owned(), written }).await?;
+        match timeout(WRITE, is_written).await {
+            Ok(written) => written.map_err(|_| Self::gone()),
+            Err(_) => Err(AgentError::Silent(WRITE)),
+        }
+    }
+
+    /// The next event. Cancel-safe. Waits for as long as the turn takes: the core has the deadline.
+    pub(crate) async fn next(&mut self) -> Result<AgentEvent, AgentError> {
+        self.events.recv().await.unwrap_or_else(|| Err(Self::gone()))
+    }
+
+    pub(crate) async fn answer(&self, id: PermissionId, decision: Decision) -> Result<(), AgentError> {
+        self.send(Command::Answer { id, decision }).await
+    }
+
+    pub(crate) async fn interrupt(&self) -> Result<(), AgentError> {
+        self.send(Command::Interrupt).await
+    }
+
+    /// Closes its stdin and waits for the end; kills it if that takes too long.
+    pub(crate) async fn close(self) {
+        let _gone = self.send(Command::Close).await;
+        self.stopped().await;
+    }
+
+    /// Ends it and everything it started, at once.
+    pub(crate) async fn kill(self) {
+        let _gone = self.send(Command::Kill).await;
+        self.stopped().await;
+    }
+
+    async fn stopped(&self) {
+        // Its task has deadlines of its own, which add up to less than this.
+        if timeout(CLOSE + END + END, self.ended.cancelled()).await.is_err() {
+            tracing::error!("a Claude process does not end");
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stopping {
+    No,
+    /// Stdin is closed; it may end by itself.
+    Closing,
+    /// The launcher was told to end it.
+    Ending,
+}
+
+struct Task {
+    agent: AgentName,
+    session: SessionId,
+    machine: Machine,
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: Lines<ChildStdout>,
+    stdout_over: bool,
+    stderr: OwnedReadHalf,
+    stderr_over: bool,
+    /// Dropping it makes the launcher end the group.
+    release: Option<OwnedWriteHalf>,
+    tail: Tail,
+    out: VecDeque<u8>,
+    close_when_written: bool,
+    /// Bytes ever put into `out`, and ever written.
+    queued: u64,
+    written: u64,
+    /// Who waits until so many bytes are written.
+    waiting: VecDeque<(u64, oneshot::Sender<()>)>,
+    ready: Option<oneshot::Sender<Result<Hello, StartError>>>,
+    events: mpsc::Sender<Result<AgentEvent, AgentError>>,
+    backlog: VecDeque<Result<AgentEvent, AgentError>>,
+    stopping: Stopping,
+    deadline: Option<Instant>,
+    exit: Option<String>,
+}
+
+impl Task {
+    async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Command>,
+        ended: CancellationToken,
+        shutdown: CancellationToken,
+    ) {
+        let mut errors = Vec::with_capacity(4096);
+        let events = self.events.clone();
+        loop {
+            let stopping = self.stopping != Stopping::No;
+            tokio::select! {
+                command = commands.recv(), if !stopping => self.command(command),
+                () = shutdown.cancelled(), if !stopping => self.end(),
+                wrote = write_some(self.stdin.as_mut(), &self.out), if self.stdin.is_some() && !self.out.is_empty() => {
+                    self.wrote(wrote);
+                }
+                line = self.stdout.next(), if !self.stdout_over && self.backlog.len() < BACKLOG => match line {
+                    Ok(Some(_)) if stopping => {}
+                    Ok(Some(line)) => {
+                        let effects = self.machine.line(&line);
+                        self.apply(effects);
+                    }
+                    Ok(None) => self.stdout_ended(),
+                    Err(error) => {
+                        self.stdout_ended();
+                        self.apply(vec![Effect::Fault(Fault::Protocol(error.to_string()))]);
+                    }
+                },
+                read = self.stderr.read_buf(&mut errors), if !self.stderr_over => {
+                    self.stderr_over = !matches!(read, Ok(1..));
+                    self.heard(&errors);
+                    errors.clear();
+                }
+                permit = events.reserve(), if !self.backlog.is_empty() => match permit {
+                    Ok(permit) => {
+                        if let Some(event) = self.backlog.pop_front() {
+                            permit.send(event);
+                        }
+                    }
+                    Err(_) => self.backlog.clear(),
+                },
+                status = self.child.wait(), if self.exit.is_none() => {
+                    self.exit = Some(status.map_or_else(|error| error.to_string(), |status| status.to_string()));
+                    self.stopping = Stopping::Ending;
+                    self.deadline = Some(Instant::now() + DRAIN);
+                }
+                () = sleep_until(self.deadline.unwrap_or_else(Instant::now)), if self.deadline.is_some() => {
+                    if self.late() {
+                        break;
+                    }
+                }
+            }
+            // What it said last is read before its end is told.
+            if self.exit.is_some() && self.stdout_over && self.stderr_over {
+                break;
+            }
+        }
+        drop(self.release.take());
+        ended.cancel();
+        self.farewell().await;
+    }
+
+    fn command(&mut self, command: Option<Command>) {
+        match command {
+            Some(Command::Prompt { text, written }) => {
+                let uuid = uuid::Uuid::new_v4().to_string();
+                // Not idle: `written` is dropped, which tells the caller.
+                if let Some(effects) = self.machine.prompt(uuid, &text) {
+                    self.apply(effects);
+                    self.waiting.push_back((self.queued, written));
+                }
+            }
+            Some(Command::Answer { id, decision }) => {
+                let effects = self.machine.answer(&id, &decision);
+                self.apply(effects);
+            }
+            Some(Command::Interrupt) => {
+                let effects = self.machine.interrupt();
+                self.apply(effects);
+            }
+            Some(Command::Close) => self.close(),
+            Some(Command::Kill) => self.end(),
+            // The handle was dropped.
+            None if self.machine.in_turn() || self.machine.is_starting() => self.end(),
+            None => self.close(),
+        }
+    }
+
+    fn apply(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Send(frame) => self.send(&frame),
+                Effect::Event(event) => self.backlog.push_back(Ok(event)),
+                Effect::Ready(hello) => self.tell_ready(Ok(hello)),
+                Effect::Fault(fault) => {
+                    tracing::warn!(agent = %self.agent, session = %self.session, ?fault, "ending a Claude process");
+                    if self.ready.is_some() && self.machine_never_ran() {
+                        self.tell_ready(Err(match fault {
+                            Fault::Unfit(reason) => StartError::Unfit(reason),
+                            Fault::UnknownSession => StartError::UnknownSession,
+                            Fault::Protocol(reason) => StartError::Protocol(reason),
+                        }));
+                    } else {
+                        self.backlog.push_back(Err(match fault {
+                            Fault::UnknownSession => AgentError::UnknownSession(self.session.clone()),
+                            Fault::Unfit(reason) | Fault::Protocol(reason) => AgentError::Protocol(reason),
+                        }));
+                    }
+                    self.end();
+                }
+            }
+        }
+    }
+
+    /// A process for one prompt has no handshake: its faults are events.
+    fn machine_never_ran(&self) -> bool {
+        !self.close_when_written
+    }
+
+    fn tell_ready(&mut self, outcome: Result<Hello, StartError>) {
+        if let Some(ready) = self.ready.take() {
+            // Nobody waits any more: then the handle is gone too, and that ends the process.
+            let _gone = ready.send(outcome);
+        }
+    }
+
+    fn send(&mut self, frame: &Value) {
+        let mut line = frame.to_string();
+        line.push('\n');
+        self.write(line.as_bytes());
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if self.out.len() + bytes.len() > UNREAD {
+            self.backlog.push_back(Err(AgentError::Protocol("it does not read its input".into())));
+            self.end();
+            return;
+        }
+        self.out.extend(bytes);
+        self.queued += bytes.len() as u64;
+    }
+
+    fn wrote(&mut self, wrote: std::io::Result<usize>) {
+        // A broken pipe: its end follows.
+        let Ok(count @ 1..) = wrote else {
+            self.stdin = None;
+            self.waiting.clear();
+            return;
+        };
+        self.out.drain(..count);
+        self.written += count as u64;
+        while self.waiting.front().is_some_and(|(end, _)| *end <= self.written) {
+            if let Some((_, written)) = self.waiting.pop_front() {
+                let _gone = written.send(());
+            }
+        }
+        if self.out.is_empty() && self.close_when_written {
+            self.stdin = None;
+        }
+    }
+
+    fn heard(&mut self, bytes: &[u8]) {
+        self.tail.push(bytes);
+        for line in String::from_utf8_lossy(bytes).lines().filter(|line| !line.trim().is_empty()) {
+            tracing::debug!(agent = %self.agent, session = %self.session, "claude: {line}");
+        }
+    }
+
+    fn stdout_ended(&mut self) {
+        self.stdout_over = true;
+        if self.exit.is_none() && self.stopping != Stopping::Ending {
+            // Without output it is of no use; it usually ends by itself at once.
+            self.close();
+        }
+    }
+
+    fn close(&mut self) {
+        self.stdin = None;
+        self.stopping = Stopping::Closing;
+        self.deadline = Some(Instant::now() + CLOSE);
+    }
+
+    fn end(&mut self) {
+        self.stdin = None;
+        self.release = None;
+        self.stopping = Stopping::Ending;
+        self.deadline = Some(Instant::now() + END);
+    }
+
+    /// A deadline has passed; true when there is nothing more to wait for.
+    fn late(&mut self) -> bool {
+        if self.exit.is_some() {
+            return true;
+        }
+        if self.stopping == Stopping::Ending {
+            tracing::error!(agent = %self.agent, "the launcher does not end its agent; killing the launcher");
+            let _gone = self.child.start_kill();
+            self.exit = Some("killed".into());
+            return true;
+        }
+        self.end();
+        false
+    }
+
+    /// Tells whoever still waits.
+    async fn farewell(mut self) {
+        let said = self.tail.text();
+        let exit = self.exit.take().unwrap_or_default();
+        let why = if said.is_empty() { exit } else { format!("{exit}: {said}") };
+        if self.ready.is_some() && self.machine.is_starting() {
+            self.tell_ready(Err(StartError::Ended(why)));
+        } else if self.machine.in_turn() {
+            self.backlog.push_back(Err(AgentError::Died(why)));
+        }
+        self.waiting.clear();
+        let events = &self.events;
+        let backlog = self.backlog;
+        let tell = async {
+            for event in backlog {
+                if events.send(event).await.is_err() {
+                    return;
+                }
+            }
+        };
+        // The core reads slowly or not at all: it sees the closed channel then.
+        let _late = timeout(END, tell).await;
+    }
+}
+
+async fn write_some(stdin: Option<&mut ChildStdin>, out: &VecDeque<u8>) -> std::io::Result<usize> {
+    match stdin {
+        Some(stdin) => stdin.write(out.as_slices().0).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,151 @@
+//! A session that is open for turns: the seam's view of a process.
+
+use std::time::Duration;
+
+use acg_core::agent::{AgentError, AgentSession};
+use acg_types::{AgentEvent, Decision, EndReason, PermissionId, SessionId, TurnEnd};
+use async_trait::async_trait;
+use tokio::time::{Instant, timeout_at};
+
+use super::oneshot::OneShot;
+use super::pool::{Key, Lease};
+use super::process::Process;
+
+/// How long an interrupted turn may take to end by itself (some 30 ms, measured).
+const INTERRUPT: Duration = Duration::from_secs(3);
+
+#[derive(Debug)]
+pub(crate) enum Transport {
+    Live {
+        process: Process,
+        key: Key,
+    },
+    OneShot {
+        starter: OneShot,
+        process: Option<Process>,
+    },
+    /// Killed.
+    Gone,
+}
+
+#[derive(Debug)]
+pub(crate) struct ClaudeSession {
+    id: SessionId,
+    transport: Transport,
+    /// Held for as long as the session is open.
+    lease: Option<Lease>,
+    running: bool,
+    /// The end of a cancelled turn, for whoever still asks for events.
+    ended: Option<TurnEnd>,
+}
+
+impl ClaudeSession {
+    pub(crate) fn new(id: SessionId, transport: Transport, lease: Lease) -> Self {
+        Self { id, transport, lease: Some(lease), running: false, ended: None }
+    }
+
+    fn process(&mut self) -> Result<&mut Process, AgentError> {
+        match &mut self.transport {
+            Transport::Live { process, .. } | Transport::OneShot { process: Some(process), .. } => {
+                Ok(process)
+            }
+            Transport::OneShot { process: None, .. } | Transport::Gone => {
+                Err(AgentError::Died("no turn is running".into()))
+            }
+        }
+    }
+
+    /// Waits for the end of an interrupted turn, and takes what else comes.
+    async fn interrupted(&mut self) -> Option<TurnEnd> {
+        let process = self.process().ok()?;
+        let deadline = Instant::now() + INTERRUPT;
+        timeout_at(deadline, process.interrupt()).await.ok()?.ok()?;
+        loop {
+            match timeout_at(deadline, process.next()).await {
+                Ok(Ok(AgentEvent::End(end))) => return Some(end),
+                Ok(Ok(_)) => {}
+                Ok(Err(_)) | Err(_) => return None,
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl AgentSession for ClaudeSession {
+    fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    async fn prompt(&mut self, prompt: &str) -> Result<(), AgentError> {
+        self.ended = None;
+        match &mut self.transport {
+            Transport::Live { process, .. } => {
+                self.running = true;
+                process.prompt(prompt).await
+            }
+            Transport::OneShot { starter, process } => {
+                *process = Some(starter.start(prompt).await?);
+                self.running = true;
+                Ok(())
+            }
+            Transport::Gone => Err(AgentError::Died("its process was ended".into())),
+        }
+    }
+
+    async fn next_event(&mut self) -> Result<AgentEvent, AgentError> {
+        if let Some(end) = self.ended.take() {
+            return Ok(AgentEvent::End(end));
+        }
+        let event = self.process()?.next().await;
+        if matches!(event, Ok(AgentEvent::End(_))) {
+            self.running = false;
+        }
+        event
+    }
+
+    async fn answer(&mut self, id: &PermissionId, decision: Decision) -> Result<(), AgentError> {
+        self.process()?.answer(id.clone(), decision).await
+    }
+
+    async fn cancel(&mut self) {
+        if !self.running {
+            return;
+        }
+        let live = matches!(self.transport, Transport::Live { .. });
+        let end = if live { self.interrupted().await } else { None };
+        if end.is_none() {
+            // Too slow, or cannot be asked: the whole group goes.
+            match std::mem::replace(&mut self.transport, Transport::Gone) {
+                Transport::Live { process, .. } => process.kill().await,
+                Transport::OneShot { starter, process } => {
+                    if let Some(process) = process {
+                        process.kill().await;
+                    }
+                    self.transport = Transport::OneShot { starter, process: None };
+                }
+                Transport::Gone => {}
+            }
+        }
+        self.running = false;
+        self.ended = Some(end.unwrap_or(TurnEnd {
+            reason: EndReason::Cancelled,
+            text: None,
+            error: None,
+            usage: None,
+        }));
+    }
+}
+
+impl Drop for ClaudeSession {
+    fn drop(&mut self) {
+        let transport = std::mem::replace(&mut self.transport, Transport::Gone);
+        let lease = self.lease.take();
+        if let (Transport::Live { process, key }, Some(lease)) = (transport, lease)
+            && !self.running
+            && process.is_alive()
+        {
+            lease.give_back(process, key);
+        }
+        // Any other process is dropped here, which ends it: at once if its turn was running.
+    }
+}

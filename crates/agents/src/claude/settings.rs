@@ -1,0 +1,47 @@
+//! The keys of an agent of type `claude`, parsed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How turns are run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// A long-lived process per active session; one process a turn once that has failed to start twice.
+    #[default]
+    Auto,
+    /// One process a turn, without tools: there is no way to ask about them.
+    OneShot,
+}
+
+/// Settings of one Claude agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaudeSettings {
+    /// The program: a name looked up in `PATH`, or a path. Default `claude`.
+    pub command: String,
+    /// More arguments, at every start of a session's process. See [`super::ArgError`].
+    pub new_session_args: Vec<String>,
+    /// Read the working directory's own Claude settings, whatever Claude's trust record says. Default false.
+    pub trust_workspace: bool,
+    /// How long an idle process is kept. Default 15 minutes.
+    pub idle_timeout: Duration,
+    /// Most processes that are kept. While more turns than this run at once there are more. Default 8.
+    pub max_processes: u32,
+    /// How turns are run.
+    pub mode: Mode,
+    /// More environment for the program.
+    pub env: BTreeMap<String, String>,
+}
+
+impl Default for ClaudeSettings {
+    fn default() -> Self {
+        Self {
+            command: "claude".into(),
+            new_session_args: Vec::new(),
+            trust_workspace: false,
+            idle_timeout: Duration::from_secs(15 * 60),
+            max_processes: 8,
+            mode: Mode::Auto,
+            env: BTreeMap::new(),
+        }
+    }
+}

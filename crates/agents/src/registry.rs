@@ -1,0 +1,66 @@
+//! The agent programs there are: one line each.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use acg_config::{AgentConfig, Kind};
+use acg_core::agent::AgentBackend;
+use acg_types::AgentName;
+
+use crate::claude::{ArgError, ClaudeBackend, ClaudeKind, ClaudeSettings};
+
+/// What every backend gets from the program it runs in.
+#[derive(Clone, Debug)]
+pub struct BuildParts {
+    /// Our own binary: its hidden subcommand [`crate::launcher::SUBCOMMAND`] must call [`crate::launcher::main`].
+    pub launcher: PathBuf,
+    /// The gateway's own environment, of which each backend passes an allow-list on.
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+/// Why a backend cannot be built. A configuration that was loaded with [`kinds`] gives none of these.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// There is no backend of this type.
+    #[error("agent {agent}: there is no agent type `{kind}`")]
+    UnknownKind {
+        /// Which agent.
+        agent: AgentName,
+        /// Its type.
+        kind: String,
+    },
+    /// The settings were not made by this type's factory.
+    #[error("agent {0}: its settings are missing")]
+    NoSettings(AgentName),
+    /// An argument that may not be given.
+    #[error("agent {agent}: new_session_args: {error}")]
+    Args {
+        /// Which agent.
+        agent: AgentName,
+        /// Which argument, and why.
+        #[source]
+        error: ArgError,
+    },
+}
+
+/// Every agent type, for the configuration.
+pub fn kinds() -> Vec<&'static dyn Kind> {
+    vec![&ClaudeKind]
+}
+
+/// The backend of one configured agent. Starts nothing yet.
+pub fn build(config: &AgentConfig, parts: BuildParts) -> Result<Arc<dyn AgentBackend>, BuildError> {
+    let agent = config.name.clone();
+    match config.kind.as_str() {
+        "claude" => {
+            let settings = config.settings.as_ref().and_then(|settings| settings.get::<ClaudeSettings>());
+            let settings = settings.ok_or_else(|| BuildError::NoSettings(agent.clone()))?.clone();
+            let cwd = config.working_directory.clone();
+            let backend = ClaudeBackend::new(agent.clone(), settings, cwd, parts.launcher, parts.environment)
+                .map_err(|error| BuildError::Args { agent, error })?;
+            Ok(Arc::new(backend))
+        }
+        kind => Err(BuildError::UnknownKind { agent, kind: kind.to_owned() }),
+    }
+}
