@@ -25,8 +25,13 @@ pub(crate) fn find<'k>(tables: &[&'k [Key]], name: &str) -> Option<&'k Key> {
 }
 
 fn unknown(section: &Section<'_>, name: &str, at: crate::node::Mark, tables: &[&[Key]]) {
-    let known = tables.iter().flat_map(|table| table.iter()).map(|key| key.name);
-    let help = nearest(name, known).map(|known| format!("did you mean '{known}'?"));
+    let rows = || tables.iter().flat_map(|table| table.iter());
+    let secret_forms = rows()
+        .filter(|key| matches!(key.shape, Shape::Secret))
+        .flat_map(|key| SUFFIXES.iter().map(move |suffix| format!("{}{suffix}", key.name)));
+    let known: Vec<String> = rows().map(|key| key.name.to_owned()).chain(secret_forms).collect();
+    let help =
+        nearest(name, known.iter().map(String::as_str)).map(|known| format!("did you mean '{known}'?"));
     section.context.warn(at, &section.key_path(name), DiagnosticKind::UnknownKey, "unknown key", help);
 }
 

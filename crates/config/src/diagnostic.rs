@@ -59,11 +59,11 @@ impl fmt::Display for Diagnostic {
         if !self.key.is_empty() {
             write!(f, "{}: ", printable(&self.key))?;
         }
-        f.write_str(&printable(&self.message))?;
-        if let Some(help) = &self.help {
-            write!(f, "; {}", printable(help))?;
+        let message = printable(&self.message);
+        match &self.help {
+            Some(help) => write!(f, "{}; {}", message.trim_end_matches('.'), printable(help)),
+            None => f.write_str(&message),
         }
-        Ok(())
     }
 }
 

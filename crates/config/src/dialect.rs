@@ -1,7 +1,5 @@
 //! Which dialect a file is written in.
 
-use crate::context::Context;
-use crate::diagnostic::DiagnosticKind;
 use crate::model::Dialect;
 use crate::node::Node;
 
@@ -16,12 +14,13 @@ pub(crate) enum Certainty {
     Guess,
 }
 
-pub(crate) fn find(context: &Context<'_>, root: &Node, dotenv_exists: bool) -> (Dialect, Certainty) {
+pub(crate) fn find(root: &Node, dotenv_exists: bool) -> (Dialect, Certainty) {
     if let Some(node) = root.get("dialect") {
         match node.text() {
             Some("0.1") => return (Dialect::V01, Certainty::Said),
             Some("0.5") => return (Dialect::V05, Certainty::Said),
-            _ => context.error(node.at, "dialect", DiagnosticKind::Value, "'dialect' must be 0.1 or 0.5."),
+            // The table of keys tells what is wrong with it.
+            _ => {}
         }
     }
     if only_05(root) {

@@ -136,13 +136,11 @@ fn line(out: &mut String, indent: usize, off: bool, text: &str) {
 }
 
 fn comment(out: &mut String, text: &str, indent: usize) {
-    let mut width = WIDTH;
+    let _infallible = write!(out, "{:indent$}#", "");
+    let mut width = indent + 1;
     for word in text.split_whitespace() {
         if width + 1 + word.len() > WIDTH {
-            if width != WIDTH {
-                out.push('\n');
-            }
-            let _infallible = write!(out, "{:indent$}#", "");
+            let _infallible = write!(out, "\n{:indent$}#", "");
             width = indent + 1;
         }
         out.push(' ');

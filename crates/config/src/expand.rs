@@ -61,6 +61,7 @@ pub(crate) fn expand(context: &Context<'_>, node: &mut Node, path: &str) {
             match context.env(reference.name) {
                 Some(value) => out.push_str(&value),
                 None => {
+                    out.push_str(written);
                     // A secret that only looks like a reference is not to be seen.
                     let shown = if sounds_secret(path) && written != text { "$…" } else { written };
                     let message = format!(

@@ -58,11 +58,16 @@ pub(crate) static CONNECTOR: &[Key] = &[
     DESCRIPTION,
     INHERITS,
     Key::new("allowed_users", Shape::Section(ALLOWED_USERS), "Who may talk to the agent."),
-    Key::new("filter_sender", Shape::Bool, "false: people who are not listed are guests.").default("true"),
+    Key::new(
+        "filter_sender",
+        Shape::Bool,
+        "Whether people who are not listed are ignored. If not, they are guests.",
+    )
+    .default("true"),
     Key::new(
         "require_mention",
         Shape::Bool,
-        "false: every message of a room is for the agent, not only those that mention it.",
+        "Whether only messages that mention the agent are for it; in direct rooms every one is.",
     )
     .default("true"),
     Key::new("reply_in_thread", Shape::Bool, "Answer a message of the room in a thread on it.")
@@ -217,6 +222,13 @@ pub(crate) static AGENTS_UNSERVED: &[Unserved] = &[Unserved {
         Key::new("new_session_args", Shape::TextList, "Arguments of its serve command.").default("[]"),
     ],
 }];
+
+/// Keys that were removed: known, so that they are told only once.
+pub(crate) static REMOVED_KEYS: &[Key] = &[
+    Key::new("connector_defaults", Shape::Any, "Removed."),
+    Key::new("agent_defaults", Shape::Any, "Removed."),
+    Key::new("watcher_defaults", Shape::Any, "Removed."),
+];
 
 /// Keys that were removed, and what replaces them.
 pub(crate) static REMOVED: &[(&str, &str)] = &[

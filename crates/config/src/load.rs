@@ -112,7 +112,7 @@ fn read(context: &Context<'_>, request: &LoadRequest<'_>, absolute: &Path) -> Op
 fn settle_dialect(context: &Context<'_>, request: &LoadRequest<'_>, root: &mut Node) {
     let env_file = context.base.join(".env");
     let dotenv_exists = env_file.is_file();
-    let (dialect, certainty) = dialect::find(context, root, dotenv_exists);
+    let (dialect, certainty) = dialect::find(root, dotenv_exists);
     context.dialect.set(dialect);
     if dialect == Dialect::V01 {
         if dotenv_exists {
@@ -149,7 +149,7 @@ fn interpret(
 ) -> Option<Config> {
     let top = Section::of(context, Some(root), root.at, String::new());
     refuse_removed(context, root);
-    check(&top, &[keys::TOP]);
+    check(&top, &[keys::TOP, keys::REMOVED_KEYS]);
     let limits = limits(&top);
     let presets = Presets::read(context, root);
     let Connectors { list: connectors, names } = connectors::read(context, root, request.kinds);

@@ -106,13 +106,13 @@ fn from_file(section: &Section<'_>, name: &str, path: &Path) -> Option<SecretStr
 /// A whole regular file as text, if it is not larger than `limit` bytes.
 pub(crate) fn read_limited(path: &Path, limit: u64) -> Result<String, String> {
     // Opening a pipe would wait for its writer.
-    let metadata = std::fs::metadata(path).map_err(|error| error.kind().to_string())?;
+    let metadata = std::fs::metadata(path).map_err(|error| reason(&error))?;
     if !metadata.is_file() {
         return Err("it is not a regular file".into());
     }
-    let file = std::fs::File::open(path).map_err(|error| error.kind().to_string())?;
+    let file = std::fs::File::open(path).map_err(|error| reason(&error))?;
     let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| error.kind().to_string())?;
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| reason(&error))?;
     if bytes.len() as u64 > limit {
         return Err(format!("it is larger than {limit} bytes"));
     }
@@ -123,6 +123,13 @@ pub(crate) fn read_limited(path: &Path, limit: u64) -> Result<String, String> {
             .count();
         format!("it is not valid UTF-8 (line {})", line + 1)
     })
+}
+
+fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".into(),
+        kind => kind.to_string(),
+    }
 }
 
 /// Whether a key's name says that its value is secret, where no table of keys is at hand.

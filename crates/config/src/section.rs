@@ -331,7 +331,10 @@ pub(crate) fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> O
     let lower = word.to_lowercase();
     known
         .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= (candidate.len().max(word.len()) / 3).clamp(1, 3))
+        .filter(|(distance, candidate)| {
+            let longer = candidate.len().max(word.len());
+            *distance < longer && *distance <= (longer / 3).clamp(1, 3)
+        })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }

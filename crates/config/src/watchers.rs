@@ -93,8 +93,9 @@ fn entry(input: &Input<'_>, section: &Section<'_>, out: &mut Watchers) {
     if session_id.is_some() && is_all {
         section.error("session_id", "one session cannot be shared by all rooms ('room: \"*\"').", None);
     }
+    let shared = rooms_found.len() > 1;
     for key in ["name", "session_id"] {
-        if rooms_found.len() > 1 && section.has(key) {
+        if shared && section.has(key) {
             let message = format!("'{key}' cannot be set for more than one room; write an entry for each.");
             section.error(key, &message, None);
         }
@@ -113,6 +114,8 @@ fn entry(input: &Input<'_>, section: &Section<'_>, out: &mut Watchers) {
             section.error("name", "a watcher's name must not have '/' in it.", None);
         }
     }
+    // Told once is enough: the copies would clash with each other too.
+    let (given_name, session_id) = (given_name.filter(|_| !shared), session_id.filter(|_| !shared));
     let (online, offline) = notifications(section);
     let thread_sessions = section.bool("thread_sessions").unwrap_or(false);
     let context_files = section.paths("context_inject_files").unwrap_or_default();

@@ -221,7 +221,7 @@ mod tests {
             Value::Scalar { text, .. } => format!("{text:?}"),
             Value::List(items) => format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(", ")),
             Value::Map(entries) => {
-                let inner: Vec<_> = entries
+                let inner = entries
                     .iter()
                     .map(|entry| format!("{}@{}: {}", entry.key, entry.at.line, show(&entry.value)));
                 format!("{{{}}}", inner.collect::<Vec<_>>().join(", "))
@@ -268,8 +268,13 @@ mod tests {
         check("a: !env X", "1:4 unknown tag '!env'");
         check("? [a]\n: b", "1:3 a key must be a plain word");
         check("<<: 5", "1:1 '<<' needs a mapping or a list of mappings");
-        let deep = "[".repeat(100_000);
-        check(&deep, "1:65 nested deeper than 64 levels");
+        let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        check(&deep(100), "1:65 nested deeper than 64 levels");
+        assert!(parse(&deep(64)).is_ok());
+        // The scanner looks ahead, and has a limit of its own.
+        assert!(parse(&"[".repeat(100_000)).is_err());
+        assert!(parse(&"- ".repeat(100_000)).is_err());
+        assert!(parse(&"? ".repeat(100_000)).is_err());
     }
 
     #[test]

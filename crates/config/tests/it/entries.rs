@@ -1,0 +1,174 @@
+//! What valid files become.
+
+use std::time::Duration;
+
+use acg_config::{Interrupted, WatchedRoom};
+use acg_types::Role;
+
+use crate::kit::{Place, Program, with, with_agent, with_connector};
+
+#[test]
+fn defaults() {
+    let place = Place::new();
+    let config = place.config(&with("watchers: [{room: general}]\n"));
+    assert_eq!(config.source, place.path().join("config.yaml"));
+    assert_eq!((config.limits.max_queue_depth, config.limits.max_concurrent_turns), (100, 8));
+    assert_eq!(config.limits.drain_timeout, Duration::from_secs(30));
+    assert_eq!(config.limits.interrupted, Interrupted::Resume);
+    let connector = &config.connectors[0];
+    assert!(
+        connector.served
+            && connector.filter_sender
+            && connector.require_mention
+            && !connector.reply_in_thread
+    );
+    let agent = &config.agents[0];
+    assert_eq!(agent.working_directory, place.path().join("work"));
+    assert_eq!((agent.session_prefix.as_str(), agent.timeout), ("agent-chat", Duration::from_secs(360)));
+    assert_eq!(agent.permissions.timeout, Duration::from_secs(300));
+    let watcher = &config.watchers[0];
+    assert_eq!(watcher.name.as_str(), "rc-general");
+    assert_eq!((watcher.connector.as_str(), watcher.agent.as_str()), ("rc", "a"));
+    assert_eq!(watcher.room, WatchedRoom::Named("general".into()));
+    assert_eq!(config.not_yet, Vec::<String>::new());
+}
+
+#[test]
+fn texts_stay_as_they_are_written() {
+    let config = Place::new().config(&with_connector(
+        "server: {url: x}\nallowed_users: {owners: [no, 0123, 1.50, ~x], guests: ['null']}",
+    ));
+    assert_eq!(config.connectors[0].owners, ["no", "0123", "1.50", "~x"]);
+    assert_eq!(config.connectors[0].guests, ["null"]);
+}
+
+#[test]
+fn booleans_are_those_of_pyyaml() {
+    let config =
+        Place::new().config(&with_connector("server: {url: x}\nrequire_mention: Off\nreply_in_thread: YES"));
+    assert!(!config.connectors[0].require_mention && config.connectors[0].reply_in_thread);
+}
+
+#[test]
+fn durations() {
+    for (text, expected) in [
+        ("90", 90_000),
+        ("1.5", 1500),
+        ("90s", 90_000),
+        ("'5m'", 300_000),
+        ("2h", 7_200_000),
+        ("250ms", 250),
+        ("1:30", 90_000),
+    ] {
+        let config = Place::new().config(&with(&format!("drain_timeout: {text}\n")));
+        assert_eq!(config.limits.drain_timeout, Duration::from_millis(expected), "{text}");
+    }
+}
+
+#[test]
+fn paths_start_at_the_file_or_at_home() {
+    let place = Place::new();
+    let config = place.config(&with_agent("context_inject_files: [a.md, ./b.md, ~/c.md, /d.md, '~']"));
+    let root = place.path();
+    let expected = [root.join("a.md"), root.join("b.md"), root.join("c.md"), "/d.md".into(), root.to_owned()];
+    assert_eq!(config.agents[0].context_files, expected);
+}
+
+#[test]
+fn templates_merge_deeply_and_null_suppresses() {
+    let config = Place::new().config(
+        "\
+connector_templates:
+  chat:
+    type: rocketchat
+    description: shared
+    server: {url: http://shared, username: bot}
+    allowed_users: {owners: [alice], guests: [bob]}
+    timezone: UTC
+connectors:
+- name: a
+  inherits: chat
+- name: b
+  inherits: chat
+  server: {url: http://own}
+  allowed_users: {owners: [carol]}
+  timezone: null
+agent_templates: {base: {type: claude, env: {A: '1', B: ''}}}
+agents: {x: {inherits: base, working_directory: work, command: other, env: {A: '2'}}}
+watcher_templates: {w: {agent: x, online_notification: hi}}
+watchers:
+- {inherits: w, connector: b, rooms: [one, '@alice'], offline_notification: bye}
+",
+    );
+    let [a, b] = &config.connectors[..] else { panic!("two connectors") };
+    assert_eq!((&a.owners[..], &a.guests[..]), (&["alice".to_owned()][..], &["bob".to_owned()][..]));
+    assert_eq!((&b.owners[..], &b.guests[..]), (&["carol".to_owned()][..], &["bob".to_owned()][..]));
+    assert_eq!((a.timezone.as_deref(), b.timezone.as_deref()), (Some("UTC"), None));
+    let program: &Program = config.agents[0].settings.as_ref().unwrap().get().unwrap();
+    assert_eq!(program.command.to_str(), Some("other"));
+    assert_eq!(program.env, [("A".into(), "2".into()), ("B".into(), String::new())]);
+    let names: Vec<&str> = config.watchers.iter().map(|watcher| watcher.name.as_str()).collect();
+    assert_eq!(names, ["b-one", "b-dm-alice"]);
+    assert_eq!(config.watchers[1].online_notification.as_deref(), Some("hi"));
+    assert_eq!(config.watchers[1].offline_notification.as_deref(), Some("bye"));
+}
+
+#[test]
+fn presets_and_rules_mix_in_order() {
+    let text =
+        with_agent("owner_allowed_tools: [readonly, {tool: Bash, params: ls}]\nguest_allowed_tools: []")
+            + "tool_presets:\n  readonly: [{tool: Read}, {tool: Glob}]\n";
+    let config = Place::new().config(&text);
+    let rules = &config.agents[0].rules;
+    assert_eq!(acg_policy::tool_names(&rules[&Role::owner()]), ["Read", "Glob", "Bash"]);
+    assert_eq!(rules[&Role::owner()][2].params(), Some("ls"));
+    assert!(rules[&Role::guest()].is_empty());
+}
+
+#[test]
+fn anchors_and_merge_keys() {
+    let config = Place::new().config(
+        "\
+connectors: [&c {name: a, type: rocketchat, server: {url: x}, reply_in_thread: yes}, {<<: *c, name: b}]
+agents: {a: {type: claude, working_directory: work}}
+watchers: []
+",
+    );
+    assert!(config.connectors[1].reply_in_thread);
+    assert_eq!(config.connectors[1].name.as_str(), "b");
+}
+
+#[test]
+fn every_room_and_default_agent() {
+    let text = with(
+        "  b: {type: claude, working_directory: work}\ndefault_agent: b\nwatchers:\n- {room: '*', exclude_rooms: [x], thread_sessions: true}\n- {room: x, agent: a}\n",
+    );
+    let config = Place::new().config(&text);
+    assert_eq!(config.watchers[0].name.as_str(), "rc");
+    assert_eq!(config.watchers[0].room, WatchedRoom::All { exclude: vec!["x".into()] });
+    assert!(config.watchers[0].thread_sessions);
+    assert_eq!((config.watchers[0].agent.as_str(), config.watchers[1].agent.as_str()), ("b", "a"));
+}
+
+#[test]
+fn two_agents_may_share_a_room() {
+    let text = with(
+        "  b: {type: claude, working_directory: work}\nwatchers:\n- {room: x}\n- {room: x, agent: b, name: second}\n",
+    );
+    assert_eq!(Place::new().check(&text), "");
+}
+
+#[test]
+fn the_file_itself_is_read() {
+    let place = Place::new().file("config.yaml", &with(""));
+    let kinds = crate::kit::kinds();
+    let request =
+        |path| acg_config::LoadRequest { path, text: None, env: &|_| None, kinds: &kinds, home_dir: None };
+    let path = place.path().join("config.yaml");
+    assert!(acg_config::load(request(&path)).config.is_some());
+    let missing = place.path().join("nothing.yaml");
+    let loaded = acg_config::load(request(&missing));
+    assert_eq!(loaded.errors[0].message, "cannot read the configuration: there is no such file");
+    let directory = acg_config::load(request(place.path()));
+    assert_eq!(directory.errors[0].message, "cannot read the configuration: it is not a regular file");
+}
