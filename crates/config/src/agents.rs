@@ -113,7 +113,7 @@ fn entry(section: &Section<'_>, name: &str, kinds: &Kinds, presets: &Presets) ->
         Some(found) => settings(section, found, keys::AGENT),
         None => (false, None),
     };
-    let timeout = section.duration("timeout").unwrap_or(Duration::from_secs(360));
+    let timeout = section.duration("timeout").unwrap_or(Duration::from_mins(6));
     if timeout.is_zero() {
         section.error("timeout", "'timeout' must be greater than 0.", None);
     }
@@ -145,7 +145,7 @@ fn permissions(section: &Section<'_>, name: &str, timeout: Duration) -> Permissi
     let node = section.section("permissions");
     let permissions = Permissions {
         enabled: node.bool("enabled").unwrap_or(false),
-        timeout: node.duration("timeout").unwrap_or(Duration::from_secs(300)),
+        timeout: node.duration("timeout").unwrap_or(Duration::from_mins(5)),
         skip_owner_approval: node.bool("skip_owner_approval").unwrap_or(false),
     };
     if permissions.enabled && timeout <= permissions.timeout {

@@ -58,19 +58,18 @@ pub(crate) fn expand(context: &Context<'_>, node: &mut Node, path: &str) {
             let written = &text[reference.range.clone()];
             out.push_str(&text[from..reference.range.start]);
             from = reference.range.end;
-            match context.env(reference.name) {
-                Some(value) => out.push_str(&value),
-                None => {
-                    out.push_str(written);
-                    // A secret that only looks like a reference is not to be seen.
-                    let shown = if sounds_secret(path) && written != text { "$…" } else { written };
-                    let message = format!(
-                        "Unresolved environment variable in config key '{path}': '{shown}'. Set the environment \
-                         variable or remove the placeholder from config.yaml."
-                    );
-                    context.error(node.at, path, DiagnosticKind::Environment, message);
-                }
+            if let Some(value) = context.env(reference.name) {
+                out.push_str(&value);
+                continue;
             }
+            out.push_str(written);
+            // A secret that only looks like a reference is not to be seen.
+            let shown = if sounds_secret(path) && written != text { "$…" } else { written };
+            let message = format!(
+                "Unresolved environment variable in config key '{path}': '{shown}'. Set the environment variable \
+                 or remove the placeholder from config.yaml."
+            );
+            context.error(node.at, path, DiagnosticKind::Environment, message);
         }
         out.push_str(&text[from..]);
         node.value = Value::Scalar { text: out.into(), style: Style::Expanded };

@@ -3,7 +3,7 @@
 //! Owns the order of the steps. All I/O of a load is here, in `secret.rs`, and in the look for working directories.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use secrecy::SecretString;
 
@@ -24,6 +24,7 @@ use crate::{agents, connectors, dialect, dotenv, expand, keys, watchers, yaml};
 const MAX_FILE: u64 = 1024 * 1024;
 
 /// What to load, and with what at hand.
+#[derive(Clone, Copy)]
 pub struct LoadRequest<'a> {
     /// The file. Its directory is where relative paths start, and where `.env` is looked for.
     pub path: &'a Path,
@@ -116,7 +117,7 @@ fn settle_dialect(context: &Context<'_>, request: &LoadRequest<'_>, root: &mut N
     context.dialect.set(dialect);
     if dialect == Dialect::V01 {
         if dotenv_exists {
-            load_dotenv(context, request, env_file);
+            load_dotenv(context, request, &env_file);
         }
         expand::expand(context, root, "");
     } else if certainty == Certainty::Guess || (dotenv_exists && certainty == Certainty::Sign) {
@@ -124,13 +125,13 @@ fn settle_dialect(context: &Context<'_>, request: &LoadRequest<'_>, root: &mut N
     }
 }
 
-fn load_dotenv(context: &Context<'_>, request: &LoadRequest<'_>, file: PathBuf) {
-    match read_limited(&file, MAX_FILE) {
+fn load_dotenv(context: &Context<'_>, request: &LoadRequest<'_>, file: &Path) {
+    match read_limited(file, MAX_FILE) {
         Ok(text) => {
             let dotenv = dotenv::parse(&text, request.env);
             for line in dotenv.bad_lines {
                 let message = "not of the form NAME=value; the line is left out";
-                context.warn_in(file.clone(), line, DiagnosticKind::Syntax, message);
+                context.warn_in(file.to_owned(), line, DiagnosticKind::Syntax, message);
             }
             context.dotenv.replace(dotenv.values);
         }

@@ -117,11 +117,9 @@ pub(crate) fn read_limited(path: &Path, limit: u64) -> Result<String, String> {
         return Err(format!("it is larger than {limit} bytes"));
     }
     String::from_utf8(bytes).map_err(|error| {
-        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count();
-        format!("it is not valid UTF-8 (line {})", line + 1)
+        let valid = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..valid].split(|byte| *byte == b'\n').count();
+        format!("it is not valid UTF-8 (line {line})")
     })
 }
 

@@ -72,6 +72,7 @@ impl<'a> Section<'a> {
     }
 
     /// The mapping under a key. Missing: an empty one. Not a mapping: an error, and an empty one.
+    #[must_use]
     pub fn section(&self, key: &str) -> Section<'a> {
         Section::of(self.context, self.get(key), self.at_key(key), self.key_path(key))
     }

@@ -205,16 +205,14 @@ fn watched_rooms(section: &Section<'_>, label: &str) -> Vec<RoomAt> {
     }
     if !section.has("rooms") {
         let room = section.str("room").filter(|room| !room.trim().is_empty());
-        return match room {
-            Some(room) => vec![RoomAt { room, at: section.at_value("room") }],
-            None => {
-                if !section.has("room") || section.str("room").is_some() {
-                    let message = format!("Watcher '{label}': 'room' (or 'rooms') is required.");
-                    context.error(section.at, &section.key_path("room"), DiagnosticKind::Missing, message);
-                }
-                Vec::new()
-            }
-        };
+        if let Some(room) = room {
+            return vec![RoomAt { room, at: section.at_value("room") }];
+        }
+        if !section.has("room") || section.str("room").is_some() {
+            let message = format!("Watcher '{label}': 'room' (or 'rooms') is required.");
+            context.error(section.at, &section.key_path("room"), DiagnosticKind::Missing, message);
+        }
+        return Vec::new();
     }
     let listed = section.list_of_str("rooms");
     if listed.as_ref().is_none_or(Vec::is_empty) {

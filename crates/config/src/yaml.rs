@@ -282,7 +282,9 @@ mod tests {
         let mut bomb = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
         for level in 1..12 {
             let inner = vec![format!("*a{}", level - 1); 10].join(",");
-            bomb += &format!("a{level}: &a{level} [{inner}]\n");
+            bomb.push_str(
+                &["a", &level.to_string(), ": &a", &level.to_string(), " [", &inner, "]\n"].concat(),
+            );
         }
         let Err(errors) = parse(&bomb) else { panic!("the bomb went through") };
         assert_eq!(errors[0].message, "more than 100000 values");

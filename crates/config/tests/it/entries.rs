@@ -24,8 +24,8 @@ fn defaults() {
     );
     let agent = &config.agents[0];
     assert_eq!(agent.working_directory, place.path().join("work"));
-    assert_eq!((agent.session_prefix.as_str(), agent.timeout), ("agent-chat", Duration::from_secs(360)));
-    assert_eq!(agent.permissions.timeout, Duration::from_secs(300));
+    assert_eq!((agent.session_prefix.as_str(), agent.timeout), ("agent-chat", Duration::from_mins(6)));
+    assert_eq!(agent.permissions.timeout, Duration::from_mins(5));
     let watcher = &config.watchers[0];
     assert_eq!(watcher.name.as_str(), "rc-general");
     assert_eq!((watcher.connector.as_str(), watcher.agent.as_str()), ("rc", "a"));

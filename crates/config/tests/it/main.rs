@@ -1,5 +1,12 @@
 //! The loader from outside: texts in, diagnostics and configurations out.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::format_push_string,
+    reason = "helpers of tests are tests too"
+)]
+
 mod dialects;
 mod entries;
 mod faults;
