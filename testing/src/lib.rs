@@ -8,4 +8,6 @@
     reason = "test support: a broken expectation must stop the test that made it"
 )]
 
+pub mod model_api;
 pub mod rocketchat;
+pub mod tools;

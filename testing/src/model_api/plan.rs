@@ -1,0 +1,164 @@
+//! From the markers in a prompt to what the mock does. Pure.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::request::Request;
+
+/// What one request gets.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Plan {
+    /// An answer.
+    Answer(Answer),
+    /// An HTTP error, as long as `times` is not used up.
+    Error { code: u16, times: Option<u32>, otherwise: Answer },
+    /// Nothing, ever.
+    Hang,
+}
+
+/// An answer of the model.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Answer {
+    pub(super) say: Say,
+    pub(super) input_tokens: u64,
+    pub(super) output_tokens: u64,
+    /// Stop after the first piece and keep the connection open.
+    pub(super) stall: bool,
+    pub(super) gap: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Say {
+    /// A text, in pieces.
+    Text(Vec<String>),
+    Tool {
+        name: String,
+        input: Value,
+    },
+}
+
+/// The markers of a prompt, in order, as (name, argument).
+fn markers(prompt: &str) -> Vec<(&str, &str)> {
+    let mut found = Vec::new();
+    let mut rest = prompt;
+    while let Some((_, after)) = rest.split_once("[[") {
+        let Some((marker, after)) = after.split_once("]]") else { break };
+        found.push(marker.split_once(':').unwrap_or((marker, "")));
+        rest = after;
+    }
+    found
+}
+
+fn without_markers(prompt: &str) -> String {
+    let mut said = String::new();
+    let mut rest = prompt;
+    while let Some((before, after)) = rest.split_once("[[") {
+        said.push_str(before);
+        rest = after.split_once("]]").map_or("", |(_, after)| after);
+    }
+    said.push_str(rest);
+    said.trim().to_owned()
+}
+
+fn pair<A: std::str::FromStr, B: std::str::FromStr>(text: &str) -> Option<(A, Option<B>)> {
+    let (first, second) = text.split_once(',').map_or((text, None), |(first, second)| (first, Some(second)));
+    Some((first.trim().parse().ok()?, second.and_then(|second| second.trim().parse().ok())))
+}
+
+/// Cuts a text into three pieces, so that streaming shows.
+fn pieces(text: &str) -> Vec<String> {
+    let letters: Vec<char> = text.chars().collect();
+    let size = letters.len().div_ceil(3).max(1);
+    letters.chunks(size).map(|piece| piece.iter().collect()).collect()
+}
+
+pub(super) fn plan(request: &Request) -> Plan {
+    let prompt = request.prompt();
+    let markers = markers(&prompt);
+    let get = |name: &str| markers.iter().find(|(marker, _)| *marker == name).map(|(_, argument)| *argument);
+    if get("hang").is_some() {
+        return Plan::Hang;
+    }
+    let results = request.tool_results();
+    let calls: Vec<&str> =
+        markers.iter().filter(|(name, _)| *name == "tool").map(|(_, call)| *call).collect();
+    let slow: Option<(usize, Option<u64>)> = get("slow").and_then(pair);
+    let mut gap = Duration::ZERO;
+    let say = if let Some(call) = calls.get(results.len()).filter(|_| !request.tools().is_empty()) {
+        let (name, input) = call.split_once(' ').unwrap_or((call, "{}"));
+        Say::Tool { name: name.to_owned(), input: serde_json::from_str(input).unwrap_or_else(|_| json!({})) }
+    } else if let Some((count, milliseconds)) = slow {
+        gap = Duration::from_millis(milliseconds.unwrap_or(0));
+        Say::Text((0..count).map(|n| format!("w{n} ")).collect())
+    } else {
+        let tools = results.iter().map(|result| result.text.as_str()).collect::<Vec<_>>().join(" ; ");
+        Say::Text(pieces(&match (get("echo"), get("text")) {
+            (Some("system"), _) => request.system(),
+            (Some("tools"), _) => request.tools().join(","),
+            (_, Some(text)) => text.to_owned(),
+            _ if tools.is_empty() => format!("mock: {}", without_markers(&prompt)),
+            _ => format!("mock: {} | tools: {tools}", without_markers(&prompt)),
+        }))
+    };
+    let (input_tokens, output_tokens) = get("usage").and_then(pair).unwrap_or((1000, None));
+    let stall = get("stall").is_some() && matches!(say, Say::Text(_));
+    let answer = Answer { say, input_tokens, output_tokens: output_tokens.unwrap_or(20), stall, gap };
+    match get("error").and_then(pair) {
+        Some((code, times)) => Plan::Error { code, times, otherwise: answer },
+        None => Plan::Answer(answer),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(prompt: &str, results: &[&str]) -> Plan {
+        let mut messages = vec![json!({"role": "user", "content": prompt})];
+        for (n, result) in results.iter().enumerate() {
+            messages
+                .push(json!({"role": "assistant", "content": [{"type": "tool_use", "id": n.to_string()}]}));
+            messages.push(json!({"role": "user", "content": [
+                {"type": "tool_result", "tool_use_id": n.to_string(), "content": result},
+            ]}));
+        }
+        let body =
+            json!({"system": "sys", "tools": [{"name": "Bash"}, {"name": "Read"}], "messages": messages});
+        plan(&Request { body })
+    }
+
+    fn said(plan: &Plan) -> String {
+        match plan {
+            Plan::Answer(Answer { say: Say::Text(pieces), .. }) => pieces.concat(),
+            Plan::Answer(Answer { say: Say::Tool { name, input }, .. }) => format!("{name} {input}"),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn markers_script_the_answer() {
+        for (prompt, results, answer) in [
+            ("hi", &[][..], "mock: hi"),
+            ("[[text:yes]] hi", &[], "yes"),
+            ("[[echo:system]]", &[], "sys"),
+            ("[[echo:tools]]", &[], "Bash,Read"),
+            ("[[slow:3,5]]", &[], "w0 w1 w2 "),
+            (r#"go [[tool:Bash {"command":"ls"}]] [[tool:Read]]"#, &[], r#"Bash {"command":"ls"}"#),
+            (r#"go [[tool:Bash {"command":"ls"}]] [[tool:Read]]"#, &["a"], "Read {}"),
+            (r#"go [[tool:Bash {"command":"ls"}]] [[tool:Read]]"#, &["a", "b"], "mock: go | tools: a ; b"),
+            ("[[hang]]", &[], "Hang"),
+            ("half [[marker", &[], "mock: half"),
+        ] {
+            assert_eq!(said(&run(prompt, results)), answer, "{prompt}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_read() {
+        let Plan::Answer(answer) = run("[[usage:7,8]] [[stall]]", &[]) else { panic!() };
+        assert_eq!((answer.input_tokens, answer.output_tokens, answer.stall), (7, 8, true));
+        assert!(matches!(run("[[error:529,2]]", &[]), Plan::Error { code: 529, times: Some(2), .. }));
+        assert!(matches!(run("[[error:401]]", &[]), Plan::Error { code: 401, times: None, .. }));
+    }
+}
