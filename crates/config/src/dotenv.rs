@@ -26,8 +26,9 @@ pub(crate) fn parse(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Dotenv 
                 let value = substitute(&value, &out.values, env);
                 out.values.insert(name, value);
             }
-            // A name without `=` sets nothing; a comment neither.
-            Ok(Some((_, None)) | None) => {}
+            // A name without `=` takes back what was set before.
+            Ok(Some((name, None))) => drop(out.values.remove(&name)),
+            Ok(None) => {}
             Err(Malformed) => {
                 out.bad_lines.push(line);
                 reader.skip_while(|character| character != '\n');
@@ -70,7 +71,11 @@ impl<'a> Reader<'a> {
         }
         let name = match self.rest.chars().next() {
             Some('#') => None,
-            Some('\'') => Some(self.quoted('\'')?),
+            // Quotes around a name know no escapes.
+            Some('\'') => {
+                let end = self.rest[1..].find('\'').filter(|end| *end > 0).ok_or(Malformed)?;
+                Some(self.take(end + 2).trim_matches('\'').to_owned())
+            }
             _ => {
                 let name = self
                     .skip_while(|character| !matches!(character, '=' | '#') && !character.is_whitespace());
@@ -83,8 +88,11 @@ impl<'a> Reader<'a> {
         self.blanks();
         let value = if self.rest.starts_with('=') {
             self.take(1);
+            let before = self.rest.len();
             self.blanks();
-            Some(self.value()?)
+            // After a blank a `#` begins a comment here too.
+            let is_comment = self.rest.len() < before && self.rest.starts_with('#');
+            Some(if is_comment { String::new() } else { self.value()? })
         } else {
             None
         };
@@ -192,9 +200,11 @@ mod tests {
         check("export A=x\nexported=y", &[("A", "x"), ("exported", "y")], &[]);
         check("A='it\\'s $x ${FROM_ENV}' # c", &[("A", "it's $x env")], &[]);
         check("A=\"a\\nb\\\"c\\q\"", &[("A", "a\nb\"c\\q")], &[]);
+        check("A= #c\n''=x", &[("A", "")], &[2]);
         check("A=a#b\nB=#c\nC=\nD", &[("A", "a#b"), ("B", "#c"), ("C", "")], &[]);
         check("# c\n\nA=\"two\nlines\"\nB=1", &[("A", "two\nlines"), ("B", "1")], &[]);
         check("A=1\nB=${A}${NO:-d}${NO}${\nA=2", &[("A", "2"), ("B", "1d${")], &[]);
+        check("A=1\nB=2\nA\n", &[("B", "2")], &[]);
         check("'k e y'=v", &[("k e y", "v")], &[]);
         check("A=1\nnot an assignment\n=x\nB='open\nC=3", &[("A", "1"), ("C", "3")], &[2, 3, 4]);
         check("A='x' y\nB=1", &[("B", "1")], &[1]);

@@ -17,7 +17,7 @@ const HEAD: &str = "\
 ";
 
 /// A starter configuration: with the first type of connector and of agent, and one watcher. It loads without
-/// errors and warnings once what it names (a directory, an environment variable) is there.
+/// errors and warnings once the working directory that it names is there.
 pub fn example(kinds: &Kinds) -> String {
     let mut out = HEAD.to_owned();
     for key in keys::TOP {
@@ -116,10 +116,15 @@ fn emit(out: &mut String, key: &Key, indent: usize, off: bool) {
         return;
     }
     comment(out, key.doc, indent);
-    match (key.example, key.shape) {
-        (Some(example), Shape::Secret) => line(out, indent, off, &format!("{}_env: {example}", key.name)),
-        (Some(example), _) => line(out, indent, off, &format!("{}: {example}", key.name)),
-        (None, _) => line(out, indent, true, &format!("{}: {}", key.name, key.default.unwrap_or_default())),
+    if matches!(key.shape, Shape::Secret) {
+        let name = key.name;
+        let ways =
+            format!("Also as {name}_env (a variable's name), {name}_file or {name}_credential (systemd).");
+        comment(out, &ways, indent);
+    }
+    match key.example {
+        Some(example) => line(out, indent, off, &format!("{}: {example}", key.name)),
+        None => line(out, indent, true, &format!("{}: {}", key.name, key.default.unwrap_or_default())),
     }
 }
 

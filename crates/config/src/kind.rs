@@ -57,8 +57,7 @@ pub struct Key {
     pub doc: &'static str,
     /// The default, as YAML.
     pub default: Option<&'static str>,
-    /// A value for the starter configuration, as YAML (one line). A key with one is written out there; a
-    /// [`Shape::Secret`] as `KEY_env`, so that its example is a variable's name.
+    /// A value for the starter configuration, as YAML (one line). A key with one is written out there.
     pub example: Option<&'static str>,
     /// Whether it must be there. Only told to the schema: the parser says what is missing.
     pub required: bool,

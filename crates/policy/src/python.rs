@@ -3,6 +3,8 @@
 //! Owns the differences that are silent: set operations inside of classes, `\Z`, `\<`, possessive repetition and
 //! a brace that is no repetition. Must never widen what a pattern matches.
 
+use std::fmt::Write as _;
+
 /// A pattern in the engines' language.
 pub(crate) struct Translated {
     /// The pattern.
@@ -22,6 +24,7 @@ pub(crate) fn translate(source: &str) -> Translated {
         match character {
             '\\' => match chars.next() {
                 Some((_, 'Z')) => text.push_str(r"\z"),
+                Some((_, '0')) => octal(&mut text, &mut chars),
                 // To the engines these are word boundaries.
                 Some((_, escaped @ ('<' | '>'))) => text.push(escaped),
                 Some((_, escaped)) => {
@@ -63,6 +66,7 @@ fn class(text: &mut String, chars: &mut std::iter::Peekable<std::str::CharIndice
             }
             '\\' => match chars.next() {
                 Some((_, 'b')) => text.push_str(r"\x08"),
+                Some((_, '0')) => octal(text, chars),
                 Some((_, escaped @ ('<' | '>'))) => text.push(escaped),
                 Some((_, escaped)) => {
                     text.push('\\');
@@ -75,11 +79,25 @@ fn class(text: &mut String, chars: &mut std::iter::Peekable<std::str::CharIndice
                 text.push('\\');
                 text.push(character);
             }
+            // Two in a row would be the engines' set difference.
+            '-' if first => text.push_str(r"\-"),
             '-' if text.ends_with('-') && !text.ends_with(r"\-") => text.push_str(r"\-"),
             other => text.push(other),
         }
         first = false;
     }
+}
+
+/// `\0` and up to two more octal digits: a character by its number.
+fn octal(text: &mut String, chars: &mut std::iter::Peekable<std::str::CharIndices<'_>>) {
+    let mut number = 0;
+    for _ in 0..2 {
+        match chars.next_if(|(_, next)| next.is_digit(8)).and_then(|(_, digit)| digit.to_digit(8)) {
+            Some(digit) => number = number * 8 + digit,
+            None => break,
+        }
+    }
+    let _infallible = write!(text, r"\x{number:02x}");
 }
 
 /// Whether a text beginning with `{` begins with `{m}`, `{m,}`, `{,n}` or `{m,n}`.
@@ -107,6 +125,8 @@ mod tests {
             (r"[a&&b]", r"[a\&\&b]"),
             (r"[+--]", r"[+-\-]"),
             (r"[\b]", r"[\x08]"),
+            (r"[--a]", r"[\--a]"),
+            (r"\0[\012]", r"\x00[\x0a]"),
             (r"{x}", r"\{x}"),
             (r"x{2,3}", r"x{2,3}"),
         ] {

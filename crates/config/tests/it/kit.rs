@@ -19,7 +19,7 @@ pub(crate) struct ChatKind;
 static SERVER: &[Key] = &[
     Key::new("url", Shape::Text, "The server.").required().example("https://chat.example.org"),
     Key::new("username", Shape::Text, "The account.").example("bot"),
-    Key::new("password", Shape::Secret, "Its password.").example("CHAT_PASSWORD"),
+    Key::new("password", Shape::Secret, "Its password.").example("change-me"),
 ];
 
 static CHAT: &[Key] = &[Key::new("server", Shape::Section(SERVER), "The server and the account.").required()];
