@@ -17,7 +17,7 @@ use super::rest::{Call, Rest, RestError, Token};
 use super::totp;
 
 /// How long a refused password or token is left alone.
-pub(crate) const REFUSED_FOR: Duration = Duration::from_secs(15 * 60);
+pub(crate) const REFUSED_FOR: Duration = Duration::from_mins(15);
 /// A token that dies sooner after a log-in than this is not replaced at once.
 const SHORTEST_LIFE: Duration = Duration::from_secs(30);
 
@@ -200,7 +200,7 @@ impl Account {
         }
         let code =
             password.totp.as_ref().map(|secret| totp::code(secret.expose_secret(), self.rest.server_now()));
-        let body = login::body(&password.username, password.password.expose_secret(), code.as_deref());
+        let body = login::body(&password.username, password.secret.expose_secret(), code.as_deref());
         let answer = match self.rest.call(&Call::post("login", body).impatient(), None).await {
             Ok(answer) => answer,
             Err(RestError::Unauthorized(refusal) | RestError::Refused(refusal)) => {

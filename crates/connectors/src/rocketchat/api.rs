@@ -30,7 +30,7 @@ impl Account {
         let answer = self.rest.call(&call, None).await?;
         let version = text(&answer, "version")
             .or_else(|| answer.get("info").and_then(|info| text(info, "version")))
-            .map(|version| version.chars().filter(|c| c.is_ascii_graphic()).take(40).collect());
+            .map(|version| version.chars().filter(char::is_ascii_graphic).take(40).collect());
         Ok(version)
     }
 

@@ -31,10 +31,10 @@ pub(crate) fn order(changes: Changes, latest: Timestamp) -> Ordered {
     let mut newest = None;
     let mut by_id: HashMap<MessageId, Value> = HashMap::new();
     for document in changes.updated {
-        let changed = normalise::changed_at(&document);
-        newest = newest.max(changed.filter(|at| *at <= latest));
+        let at = normalise::changed_at(&document);
+        newest = newest.max(at.filter(|at| *at <= latest));
         let Some(id) = normalise::id_of(&document) else { continue };
-        let keep = by_id.get(&id).is_none_or(|other| normalise::changed_at(other) < changed);
+        let keep = by_id.get(&id).is_none_or(|other| normalise::changed_at(other) < at);
         if keep {
             by_id.insert(id, document);
         }

@@ -34,7 +34,7 @@ impl RocketChat {
 
     async fn keep_connected(&self, intake: &Arc<dyn Intake>, stop: &CancellationToken) {
         let board = &self.shared.board;
-        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(1));
         while !stop.is_cancelled() {
             let wait = match Box::pin(link::run(&self.shared, intake, stop)).await {
                 Ended::Stopped => break,

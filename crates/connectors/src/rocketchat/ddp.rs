@@ -29,7 +29,7 @@ const IDLE_SUBSCRIPTIONS: usize = 30;
 const REFUSED_PAUSE_MS: u64 = 15_000;
 
 /// What happens to a session.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Input<'a> {
     /// The socket is open.
     Opened,
@@ -197,7 +197,7 @@ impl Ddp {
             }
             "failed" => self.end("the server does not speak DDP version 1", effects),
             "result" if self.phase == Phase::LoggingIn && id == self.login_id => {
-                self.login_result(&frame, effects)
+                self.login_result(&frame, effects);
             }
             "ready" if self.phase == Phase::Subscribing => {
                 let ready =

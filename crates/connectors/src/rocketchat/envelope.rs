@@ -9,7 +9,7 @@ use serde_json::Value;
 const LONGEST_TEXT: usize = 300;
 
 /// A refusal by the server.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     /// HTTP status.
     pub(crate) status: u16,
@@ -17,8 +17,8 @@ pub(crate) struct Refusal {
     pub(crate) code: String,
     /// For people; bounded, one line.
     pub(crate) text: String,
-    /// `details`, or null.
-    pub(crate) details: Value,
+    /// `details.method`: which second factor is asked for.
+    pub(crate) method: String,
 }
 
 impl Refusal {
@@ -50,7 +50,11 @@ fn refusal(status: u16, body: &Value) -> Refusal {
         status,
         code: one_line(&code),
         text: text.map_or_else(|| format!("HTTP status {status}"), |text| one_line(&text)),
-        details: body.get("details").cloned().unwrap_or(Value::Null),
+        method: body
+            .get("details")
+            .and_then(|details| details.get("method"))
+            .map(as_text)
+            .unwrap_or_default(),
     }
 }
 

@@ -141,11 +141,71 @@ pub(crate) fn build(
             .map(|(user, secret)| Token { user: user.clone(), secret: secret.expose_secret().to_owned() }),
         password: settings.password.as_ref().map(|password| Password {
             username: settings.username.clone(),
-            password: password.clone(),
+            secret: password.clone(),
             totp: settings.totp.clone(),
         }),
     };
     let account = Account::new(rest, credentials, config.name.as_str());
     let board = Board::new(config.name.clone(), clock);
     Ok(Arc::new(RocketChat::new(Shared::new(config.name.clone(), account, board, tls))))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn parse(text: &str) -> (Option<Settings>, Vec<String>) {
+        let (settings, found) = acg_config::parse_settings(&RocketChatKind, text, Path::new("/"), &|_| None);
+        (settings, found.into_iter().map(|diagnostic| diagnostic.message).collect())
+    }
+
+    fn good(text: &str) -> Settings {
+        let (settings, found) = parse(text);
+        assert_eq!(found, Vec::<String>::new(), "{text}");
+        settings.unwrap()
+    }
+
+    #[test]
+    fn both_ways_to_log_in_are_read() {
+        let settings = good(
+            "server: {url: 'https://chat.example.test/', username: bot, password: p, totp_secret: 'gezd gnbv'}",
+        );
+        let settings: &RocketChatSettings = settings.get().unwrap();
+        assert_eq!(settings.url, "https://chat.example.test");
+        assert_eq!(settings.username, "bot");
+        assert!(settings.password.is_some() && settings.totp.is_some() && settings.personal.is_none());
+        let settings = good("server: {url: 'http://127.0.0.1:3000/sub', user_id: u, token: t}");
+        let settings: &RocketChatSettings = settings.get().unwrap();
+        assert_eq!(settings.url, "http://127.0.0.1:3000/sub");
+        assert_eq!(settings.personal.as_ref().unwrap().0, "u");
+    }
+
+    #[test]
+    fn what_cannot_work_is_said() {
+        for (text, expected) in [
+            ("{}", "'url' is required."),
+            (
+                "server: {url: chat.example.test, username: b, password: p}",
+                "'url' must be an http or https address.",
+            ),
+            (
+                "server: {url: 'https://u:p@host', username: b, password: p}",
+                "'url' must be an http or https address.",
+            ),
+            ("server: {url: 'https://host'}", "there is nothing to log in with."),
+            ("server: {url: 'https://host', password: p}", "'username' is required with 'password'."),
+            ("server: {url: 'https://host', token: t}", "'token' needs 'user_id' beside it."),
+            ("server: {url: 'https://host', user_id: u}", "'user_id' needs 'token' beside it."),
+            (
+                "server: {url: 'https://host', username: b, password: p, totp_secret: '1'}",
+                "'totp_secret' must be base32 text.",
+            ),
+        ] {
+            let (settings, found) = parse(text);
+            assert!(settings.is_none(), "{text}");
+            assert!(found.iter().any(|message| message == expected), "{text}: {found:?}");
+        }
+    }
 }

@@ -21,7 +21,7 @@ use super::account::{Login, LoginError};
 use super::ddp::{Ddp, Effect, Input};
 use super::normalise::{self, Meaning, Reader};
 use super::rest::RestError;
-use super::room::{self, Item, Mailbox, Meter};
+use super::room::{self, Common, Item, Mailbox, Meter};
 use super::shared::{Shared, Typing};
 use super::steward::{Ask, Steward, Tell};
 use crate::kit::ws::{self, FRAME_CAP, Socket};
@@ -29,6 +29,9 @@ use crate::kit::ws::{self, FRAME_CAP, Socket};
 /// How often the link is noted to be alive, once everything is settled.
 const ALIVE_EVERY: Duration = Duration::from_secs(15);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The server's clock is known about so well: what is said right after the first start must not be taken for
+/// older than it.
+const CLOCK_ERROR: Duration = Duration::from_secs(1);
 /// Rooms remembered while nobody has opened them.
 const MOST_UNKNOWN: usize = 10_000;
 
@@ -313,7 +316,7 @@ impl Link {
                 asks,
                 tells,
                 last_alive: self.last_alive,
-                begun: self.last_frame,
+                begun: self.last_frame.before(CLOCK_ERROR),
             };
             self.tasks.spawn(steward.run());
         }
@@ -355,16 +358,14 @@ impl Link {
                     return;
                 }
                 let stop = self.tasks_stop.child_token();
-                let (mailbox, worker) = room::open(
-                    &self.shared,
-                    &self.intake,
-                    &self.reader,
-                    room,
-                    progress.cursor.max(progress.start),
-                    behind,
-                    &self.meter,
-                    stop,
-                );
+                let common = Common {
+                    shared: self.shared.clone(),
+                    intake: self.intake.clone(),
+                    reader: self.reader.clone(),
+                    meter: self.meter.clone(),
+                };
+                let cursor = progress.cursor.max(progress.start);
+                let (mailbox, worker) = room::open(&common, room, cursor, behind, stop);
                 self.rooms.insert(id, mailbox);
                 self.tasks.spawn(worker.run());
             }

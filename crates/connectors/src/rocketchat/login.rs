@@ -12,7 +12,7 @@ use super::envelope::Refusal;
 #[derive(Clone)]
 pub(crate) struct Password {
     pub(crate) username: String,
-    pub(crate) password: secrecy::SecretString,
+    pub(crate) secret: secrecy::SecretString,
     /// Decoded TOTP secret.
     pub(crate) totp: Option<secrecy::SecretSlice<u8>>,
 }
@@ -53,9 +53,8 @@ pub(crate) fn body(username: &str, password: &str, code: Option<&str>) -> Value 
 
 /// Why `POST login` was refused, and what to do.
 pub(crate) fn explain(refusal: &Refusal, username: &str, sent_code: bool) -> String {
-    let method = refusal.details.get("method").and_then(Value::as_str).unwrap_or_default();
     match refusal.code.as_str() {
-        "totp-required" if method == "email" => format!(
+        "totp-required" if refusal.method == "email" => format!(
             "Rocket.Chat wants a code sent by e-mail to log in {username}, which a gateway cannot read. \
              Switch off e-mail two-factor authentication for this account, or set server.token and \
              server.user_id to a personal access token."

@@ -25,7 +25,7 @@ const QUEUE: usize = 128;
 /// A cursor that nothing else committed is written down this often.
 const FLUSH: Duration = Duration::from_secs(10);
 /// A server's clock may be so far ahead of what we know of it.
-const AHEAD: Duration = Duration::from_secs(300);
+const AHEAD: Duration = Duration::from_mins(5);
 
 /// Something that happened in the room.
 #[derive(Debug)]
@@ -78,18 +78,24 @@ impl Mailbox {
     }
 }
 
+/// What all workers of a link share.
+#[derive(Clone, Debug)]
+pub(crate) struct Common {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) intake: Arc<dyn Intake>,
+    pub(crate) reader: Arc<Reader>,
+    pub(crate) meter: Arc<Meter>,
+}
+
 /// The worker's own end.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    shared: Arc<Shared>,
-    intake: Arc<dyn Intake>,
-    reader: Arc<Reader>,
+    common: Common,
     room: Room,
     cursor: Timestamp,
     written: Timestamp,
     items: mpsc::Receiver<Item>,
     overflow: Arc<AtomicBool>,
-    meter: Arc<Meter>,
     stop: CancellationToken,
 }
 
@@ -98,39 +104,25 @@ struct Stopped;
 
 /// Makes a room's worker and the way to it. `behind`: something may have been missed.
 pub(crate) fn open(
-    shared: &Arc<Shared>,
-    intake: &Arc<dyn Intake>,
-    reader: &Arc<Reader>,
+    common: &Common,
     room: Room,
     cursor: Timestamp,
     behind: bool,
-    meter: &Arc<Meter>,
     stop: CancellationToken,
 ) -> (Mailbox, Worker) {
     let (sender, items) = mpsc::channel(QUEUE);
     let overflow = Arc::new(AtomicBool::new(behind));
     if behind {
-        meter.behind.fetch_add(1, Ordering::SeqCst);
+        common.meter.behind.fetch_add(1, Ordering::SeqCst);
     }
     let mailbox = Mailbox {
         room: room.clone(),
         sender,
         overflow: overflow.clone(),
-        meter: meter.clone(),
+        meter: common.meter.clone(),
         stop: stop.clone(),
     };
-    let worker = Worker {
-        shared: shared.clone(),
-        intake: intake.clone(),
-        reader: reader.clone(),
-        room,
-        cursor,
-        written: cursor,
-        items,
-        overflow,
-        meter: meter.clone(),
-        stop,
-    };
+    let worker = Worker { common: common.clone(), room, cursor, written: cursor, items, overflow, stop };
     (mailbox, worker)
 }
 
@@ -147,7 +139,7 @@ impl Worker {
         loop {
             if self.overflow.swap(false, Ordering::SeqCst) {
                 let result = self.catch_up().await;
-                self.meter.behind.fetch_sub(1, Ordering::SeqCst);
+                self.common.meter.behind.fetch_sub(1, Ordering::SeqCst);
                 result?;
                 continue;
             }
@@ -161,7 +153,7 @@ impl Worker {
                 }
             };
             let result = self.live(item).await;
-            self.meter.queued.fetch_sub(1, Ordering::SeqCst);
+            self.common.meter.queued.fetch_sub(1, Ordering::SeqCst);
             result?;
         }
     }
@@ -188,29 +180,29 @@ impl Worker {
 
     /// Reads everything since the cursor and settles it, oldest first.
     async fn catch_up(&mut self) -> Result<(), Stopped> {
-        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(1));
         let changes = loop {
             let since = self.cursor.before(OVERLAP);
             let stop = self.stop.clone();
             let answer = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Err(Stopped),
-                answer = self.shared.account.changes(&self.room.id, since) => answer,
+                answer = self.common.shared.account.changes(&self.room.id, since) => answer,
             };
             match answer {
                 Ok(changes) => break changes,
                 Err(RestError::Refused(refusal)) => {
-                    warn!(connector = %self.shared.name, room = %self.room.name.escape_debug(), reason = %refusal.text,
+                    warn!(connector = %self.common.shared.name, room = %self.room.name.escape_debug(), reason = %refusal.text,
                         "What was missed in this room cannot be read: the server refuses it");
                     return Ok(());
                 }
                 Err(error @ RestError::TooLarge(_)) => {
-                    warn!(connector = %self.shared.name, room = %self.room.name.escape_debug(), %error,
+                    warn!(connector = %self.common.shared.name, room = %self.room.name.escape_debug(), %error,
                         "What was missed in this room cannot be read: it is too much. Messages from now on are served");
                     return Ok(());
                 }
                 Err(error) => {
-                    debug!(connector = %self.shared.name, room = %self.room.id, %error, "Reading what was missed failed; trying again");
+                    debug!(connector = %self.common.shared.name, room = %self.room.id, %error, "Reading what was missed failed; trying again");
                     self.pause(backoff.next(acg_types::random::fraction())).await?;
                 }
             }
@@ -220,7 +212,7 @@ impl Worker {
             self.withdraw(message).await?;
         }
         for document in &ordered.documents {
-            if let Meaning::Person(said) = normalise::read(&self.reader, &self.room, document) {
+            if let Meaning::Person(said) = normalise::read(&self.common.reader, &self.room, document) {
                 let Said { message, edited } = *said;
                 self.offer(Inbound { message, edited, cursor: None }).await?;
             }
@@ -234,19 +226,19 @@ impl Worker {
 
     async fn offer(&self, inbound: Inbound) -> Result<(), Stopped> {
         let id = inbound.message.id.clone();
-        let accepted = self.insist("message", || self.intake.offer(inbound.clone())).await?;
-        debug!(connector = %self.shared.name, room = %self.room.id, message = %id, ?accepted, "Message offered");
+        let accepted = self.insist("message", || self.common.intake.offer(inbound.clone())).await?;
+        debug!(connector = %self.common.shared.name, room = %self.room.id, message = %id, ?accepted, "Message offered");
         Ok(())
     }
 
     async fn withdraw(&self, message: &MessageId) -> Result<(), Stopped> {
-        self.insist("deletion", || self.intake.withdraw(&self.room.id, message)).await.map(|_| ())
+        self.insist("deletion", || self.common.intake.withdraw(&self.room.id, message)).await.map(|_| ())
     }
 
     /// Writes the cursor down if it moved past messages that are not for us.
     async fn flush(&mut self) -> Result<(), Stopped> {
         if self.cursor > self.written {
-            self.insist("mark", || self.intake.advance(&self.room.id, self.cursor)).await?;
+            self.insist("mark", || self.common.intake.advance(&self.room.id, self.cursor)).await?;
             self.written = self.cursor;
         }
         Ok(())
@@ -263,7 +255,7 @@ impl Worker {
                 Ok(value) => return Ok(value),
                 Err(IntakeError::Closing) => return Err(Stopped),
                 Err(error) => {
-                    warn!(connector = %self.shared.name, room = %self.room.name.escape_debug(), %error,
+                    warn!(connector = %self.common.shared.name, room = %self.room.name.escape_debug(), %error,
                         "A {what} could not be stored; trying again");
                     self.pause(backoff.next(acg_types::random::fraction())).await?;
                 }
@@ -280,6 +272,6 @@ impl Worker {
     }
 
     fn latest(&self) -> Timestamp {
-        self.shared.account.rest.server_now().after(AHEAD)
+        self.common.shared.account.rest.server_now().after(AHEAD)
     }
 }

@@ -22,10 +22,10 @@ use super::shared::Shared;
 use crate::kit::backoff::Backoff;
 
 /// What was not found is looked for again this often.
-const AGAIN: Duration = Duration::from_secs(300);
+const AGAIN: Duration = Duration::from_mins(5);
 /// How much earlier than the last live moment a room's last change still counts as missed: a message is on the
 /// stream a little later than in the database.
-const MARGIN: Duration = Duration::from_secs(60);
+const MARGIN: Duration = Duration::from_mins(1);
 
 /// What the link noticed.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl From<IntakeError> for Trouble {
     fn from(error: IntakeError) -> Self {
         match error {
             IntakeError::Closing => Self::Stopped,
-            other => Self::Intake(other),
+            other @ IntakeError::Store(_) => Self::Intake(other),
         }
     }
 }
@@ -97,7 +97,7 @@ impl Steward {
     }
 
     async fn work(&mut self) {
-        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(1));
         loop {
             match self.list().await {
                 Ok(()) => break,
@@ -166,9 +166,10 @@ impl Steward {
     }
 
     async fn open_room(&self, room: Room, joined: Option<Timestamp>, missed: bool) -> Result<(), Trouble> {
-        // A room first seen after an outage is read from the later of the last live moment and the joining.
-        let start =
-            self.last_alive.map_or(self.begun, |alive| joined.map_or(alive, |joined| joined.max(alive)));
+        // A room first seen after an outage is read from the later of the last live moment and the joining; on
+        // the very first start there is no such moment, and it begins now.
+        let base = self.last_alive.unwrap_or(self.begun);
+        let start = joined.map_or(base, |joined| joined.max(base));
         let Some(progress) = self.intake.open_room(&room, start).await? else { return Ok(()) };
         // Without a last live moment, a room that was known before has an unknown gap.
         let behind = missed || (self.last_alive.is_none() && progress.start < self.begun);
@@ -263,16 +264,15 @@ impl Steward {
     }
 
     async fn bind(&self, name: String) -> Result<(), Trouble> {
-        match self.shared.account.user_id(&name).await? {
-            Some(id) => {
-                let binding = self.intake.bind_person(&name, &UserId::from(id)).await?;
-                if let Binding::Conflict { bound } = binding {
-                    warn!(connector = %self.shared.name, user = %name.escape_debug(), %bound,
-                        "The name belongs to another account than before, and gives no role until that is confirmed");
-                }
+        if let Some(id) = self.shared.account.user_id(&name).await? {
+            let binding = self.intake.bind_person(&name, &UserId::from(id)).await?;
+            if let Binding::Conflict { bound } = binding {
+                warn!(connector = %self.shared.name, user = %name.escape_debug(), %bound,
+                    "The name belongs to another account than before, and gives no role until that is confirmed");
             }
-            None => warn!(connector = %self.shared.name, user = %name.escape_debug(),
-                "Nobody on the server has this name; it gives no role"),
+        } else {
+            warn!(connector = %self.shared.name, user = %name.escape_debug(),
+                "Nobody on the server has this name; it gives no role");
         }
         self.shared.bound().insert(name);
         Ok(())

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use acg_types::Timestamp;
 
 /// A reset further away than this is not believed.
-const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST: Duration = Duration::from_mins(2);
 /// After a refusal that names no reset.
 const UNKNOWN: Duration = Duration::from_secs(15);
 

@@ -18,7 +18,7 @@ use super::rest::{Call, RestError};
 use super::send;
 
 /// For the whole file.
-const TIMEOUT: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_mins(10);
 
 pub(crate) async fn post(
     account: &Account,
