@@ -1,0 +1,11 @@
+//! Integration tests of the fake servers and of the tree itself, in one binary.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests fail by panicking and print what they counted"
+)]
+
+mod layers;
+mod tidy;
