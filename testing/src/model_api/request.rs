@@ -85,21 +85,21 @@ impl Request {
     /// Results of the tools that were called since the last prompt, in order.
     pub fn tool_results(&self) -> Vec<ToolResult> {
         let mut results = Vec::new();
-        for (user, content) in self.messages() {
-            if !user {
-                continue;
-            }
-            if texts(content).into_iter().any(|text| !spoken(text).is_empty()) {
+        for (_, content) in self.messages().filter(|(user, _)| *user) {
+            let Some(blocks) = content.as_array() else {
                 results.clear();
-            }
-            for block in
-                content.as_array().into_iter().flatten().filter(|block| block["type"] == "tool_result")
-            {
-                results.push(ToolResult {
-                    id: block["tool_use_id"].as_str().unwrap_or_default().to_owned(),
-                    text: texts(&block["content"]).join(" "),
-                    is_error: block["is_error"] == true,
-                });
+                continue;
+            };
+            for block in blocks {
+                if block["type"] == "tool_result" {
+                    results.push(ToolResult {
+                        id: block["tool_use_id"].as_str().unwrap_or_default().to_owned(),
+                        text: texts(&block["content"]).join(" "),
+                        is_error: block["is_error"] == true,
+                    });
+                } else if block["text"].as_str().is_some_and(|text| !spoken(text).is_empty()) {
+                    results.clear();
+                }
             }
         }
         results

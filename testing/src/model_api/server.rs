@@ -83,10 +83,8 @@ impl MockModel {
                 arrived.await;
             }
         };
-        match tokio::time::timeout(PATIENCE, search).await {
-            Ok(found) => found,
-            Err(_) => panic!("no request with {what} among {} requests", self.requests().len()),
-        }
+        let found = tokio::time::timeout(PATIENCE, search).await;
+        found.unwrap_or_else(|_| panic!("no request with {what} among {} requests", self.requests().len()))
     }
 }
 

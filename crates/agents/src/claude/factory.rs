@@ -67,12 +67,7 @@ impl Kind for ClaudeKind {
         }
         settings.trust_workspace = section.bool("trust_workspace").unwrap_or(settings.trust_workspace);
         settings.idle_timeout = section.duration("idle_timeout").unwrap_or(settings.idle_timeout);
-        if let Some(max) = section.u32("max_processes") {
-            if !(1..=1000).contains(&max) {
-                section.error("max_processes", "'max_processes' must be from 1 to 1000.", None);
-            }
-            settings.max_processes = max;
-        }
+        settings.max_processes = section.u32("max_processes").unwrap_or(settings.max_processes);
         if section.one_of("mode", MODES) == Some("oneshot") {
             settings.mode = Mode::OneShot;
         }

@@ -42,7 +42,7 @@ impl Meter {
                 usage.cache_write_tokens =
                     usage.cache_write_tokens.saturating_add(model.cache_creation_input_tokens);
             }
-            usage.cost_usd = Some(models.values().map(|model| model.cost_usd).sum());
+            usage.cost_usd = Some(models.values().fold(0.0, |sum, model| sum + model.cost_usd));
         } else if let Some(tokens) = &result.usage {
             usage.input_tokens = tokens.input_tokens;
             usage.output_tokens = tokens.output_tokens;

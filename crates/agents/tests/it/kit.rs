@@ -1,0 +1,185 @@
+//! A hermetic home for one test: a mock model, a working directory, and a backend that knows nothing else.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use acg_agents::claude::ClaudeSettings;
+use acg_agents::{BuildParts, build};
+use acg_config::{AgentConfig, Permissions, Settings};
+use acg_core::agent::{AgentBackend, AgentError, AgentSession, SessionSpec};
+use acg_testing::model_api::MockModel;
+use acg_types::{AgentEvent, Decision, Role, SessionId, TurnEnd};
+
+/// How long anything may take before the test fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Home {
+    pub(crate) model: MockModel,
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) settings: ClaudeSettings,
+    pub(crate) logged_in: bool,
+}
+
+impl Home {
+    /// With the real Claude Code; `None` if it is not installed.
+    pub(crate) async fn real() -> Option<Self> {
+        let program = acg_testing::tools::require("claude")?;
+        Some(Self::with(&program).await)
+    }
+
+    pub(crate) async fn with(program: &Path) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["home/.claude", "project"] {
+            std::fs::create_dir_all(dir.path().join(name)).unwrap();
+        }
+        let command = program.to_str().unwrap().to_owned();
+        let settings = ClaudeSettings { command, ..ClaudeSettings::default() };
+        Self { model: MockModel::start().await, dir, settings, logged_in: true }
+    }
+
+    /// With a shell script instead of Claude Code.
+    pub(crate) async fn with_script(script: &str) -> Self {
+        let home = Self::with(Path::new("/nowhere")).await;
+        let path = home.dir.path().join("fake-claude");
+        write(&path, &format!("#!/bin/sh\n{script}\n"));
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        Self { settings: ClaudeSettings { command: path.to_str().unwrap().into(), ..home.settings }, ..home }
+    }
+
+    pub(crate) fn project(&self) -> PathBuf {
+        self.dir.path().join("project").canonicalize().unwrap()
+    }
+
+    pub(crate) fn backend(&self) -> Arc<dyn AgentBackend> {
+        let home = self.dir.path().join("home");
+        let mut environment: Vec<(OsString, OsString)> = vec![
+            ("PATH".into(), std::env::var_os("PATH").unwrap_or_default()),
+            ("HOME".into(), home.clone().into()),
+            ("CLAUDE_CONFIG_DIR".into(), home.join(".claude").into()),
+            ("ANTHROPIC_BASE_URL".into(), self.model.url().into()),
+            ("CLAUDE_CODE_MAX_RETRIES".into(), "1".into()),
+            // Not on the list of what is passed on: the tests would notice.
+            ("IS_SANDBOX".into(), "1".into()),
+        ];
+        for name in [
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
+            "DISABLE_AUTOUPDATER",
+            "DISABLE_TELEMETRY",
+            "DISABLE_ERROR_REPORTING",
+        ] {
+            environment.push((name.into(), "1".into()));
+        }
+        if self.logged_in {
+            environment.push(("ANTHROPIC_API_KEY".into(), "sk-ant-mock".into()));
+        }
+        let config = AgentConfig {
+            name: "claude".into(),
+            kind: "claude".into(),
+            served: true,
+            settings: Some(Settings(Arc::new(self.settings.clone()))),
+            working_directory: self.project(),
+            session_prefix: String::new(),
+            context_files: Vec::new(),
+            timeout: PATIENCE,
+            permissions: Permissions { enabled: false, timeout: PATIENCE, skip_owner_approval: false },
+            rules: BTreeMap::new(),
+        };
+        build(&config, BuildParts { launcher: env!("CARGO_BIN_EXE_acg-launch").into(), environment }).unwrap()
+    }
+}
+
+pub(crate) fn write(path: &Path, text: &str) {
+    acg_types::fs::write_private(path, text.as_bytes()).unwrap();
+}
+
+pub(crate) fn spec(session: &SessionId) -> SessionSpec {
+    SessionSpec {
+        session: Some(session.clone()),
+        resume: false,
+        role: Role::owner(),
+        allowed_tools: vec!["Read".into()],
+        title: Some("agent-chat:general".into()),
+        context: None,
+        watcher: "w".into(),
+    }
+}
+
+/// A turn as it was seen.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) messages: Vec<String>,
+    pub(crate) deltas: String,
+    pub(crate) asked: Vec<acg_types::ToolCall>,
+    pub(crate) finished: Vec<bool>,
+    pub(crate) end: TurnEnd,
+}
+
+pub(crate) async fn next(session: &mut Box<dyn AgentSession>) -> Result<AgentEvent, AgentError> {
+    tokio::time::timeout(PATIENCE, session.next_event()).await.expect("an event in time")
+}
+
+/// Runs a turn to its end, with one decision for every question.
+pub(crate) async fn turn(session: &mut Box<dyn AgentSession>, prompt: &str, decision: &Decision) -> Seen {
+    session.prompt(prompt).await.unwrap();
+    let (mut messages, mut deltas) = (Vec::new(), String::new());
+    let (mut asked, mut finished) = (Vec::new(), Vec::new());
+    loop {
+        match next(session).await.unwrap() {
+            AgentEvent::Message(text) => messages.push(text),
+            AgentEvent::TextDelta(text) => deltas.push_str(&text),
+            AgentEvent::Permission { id, call } => {
+                asked.push(call);
+                session.answer(&id, decision.clone()).await.unwrap();
+            }
+            AgentEvent::ToolFinished { is_error, .. } => finished.push(is_error),
+            AgentEvent::End(end) => return Seen { messages, deltas, asked, finished, end },
+            AgentEvent::Thought | AgentEvent::ToolStarted(_) | AgentEvent::Retrying(_) => {}
+        }
+    }
+}
+
+pub(crate) fn deny(reason: &str) -> Decision {
+    Decision::Deny { reason: reason.into() }
+}
+
+/// Waits for a condition that nothing announces.
+pub(crate) async fn until<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = check() {
+            return found;
+        }
+        assert!(start.elapsed() < PATIENCE, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Living processes whose command line holds all of `words`.
+pub(crate) fn processes(words: &[&str]) -> Vec<i32> {
+    let output = std::process::Command::new("ps").args(["-A", "-o", "pid=,stat=,args="]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines()
+        .filter(|line| words.iter().all(|word| line.contains(word)))
+        .filter_map(|line| {
+            let mut fields = line.split_whitespace();
+            let pid = fields.next()?.parse().ok()?;
+            (!fields.next()?.starts_with('Z')).then_some(pid)
+        })
+        .collect()
+}
+
+pub(crate) fn is_alive(pid: i32) -> bool {
+    let output =
+        std::process::Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().unwrap();
+    let stat = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    !stat.is_empty() && !stat.starts_with('Z')
+}
+
+pub(crate) fn kill(pid: i32) {
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
