@@ -31,7 +31,7 @@ pub(crate) fn read(context: &Context<'_>, root: &Node, kinds: &Kinds, presets: &
     let node = root.get("agents");
     if let Some(node) = node.filter(|node| node.entries().is_none()) {
         let message = format!(
-            "config.yaml 'agents:' must be a mapping (got {}). Write each agent under its name.",
+            "config.yaml 'agents:' must be a mapping (got {}). Expected a dict of agent names to config blocks.",
             node.type_name()
         );
         context.error(at, "agents", DiagnosticKind::Type, message);
@@ -73,7 +73,9 @@ pub(crate) fn read(context: &Context<'_>, root: &Node, kinds: &Kinds, presets: &
 
 /// The agent of watchers that name none.
 pub(crate) fn default_agent(context: &Context<'_>, root: &Node, agents: &Agents) -> Option<String> {
-    let Some(node) = root.get("default_agent") else { return agents.names.first().cloned() };
+    let Some(node) = root.get("default_agent").filter(|node| node.text() != Some("")) else {
+        return agents.names.first().cloned();
+    };
     let Some(name) = node.text() else {
         let message = format!("config.yaml 'default_agent' must be a string (got {}).", node.type_name());
         context.error(node.at, "default_agent", DiagnosticKind::Type, message);

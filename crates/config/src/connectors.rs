@@ -66,7 +66,7 @@ fn name(section: &Section<'_>, known: &[String]) -> Option<String> {
     };
     if known.contains(&name) {
         let message =
-            format!("Duplicate connector name '{name}' found; every connector needs a name of its own.");
+            format!("Duplicate connector name '{name}' found. Each connector must use a unique name.");
         section.context.error(
             section.at_value("name"),
             &section.key_path("name"),
@@ -154,9 +154,7 @@ pub(crate) fn settings(section: &Section<'_>, found: &Found, common: &[Key]) -> 
 fn entry(section: &Section<'_>, name: &str, kinds: &Kinds) -> Option<ConnectorConfig> {
     let kind = section.str("type").filter(|kind| !kind.is_empty());
     if kind.is_none() && !section.has("type") {
-        let message = format!(
-            "Connector '{name}': type is required (directly or via an inherits: connector_templates entry)."
-        );
+        let message = format!("Connector '{name}' must have a 'type' field");
         section.context.error(section.at, &section.key_path("type"), DiagnosticKind::Missing, message);
     }
     let found = kind

@@ -101,7 +101,11 @@ fn read(context: &Context<'_>, request: &LoadRequest<'_>, absolute: &Path) -> Op
         }
     };
     if root.entries().is_none() {
-        let message = format!("config.yaml must be a mapping at the top level (got {}).", root.type_name());
+        let message = format!(
+            "Config file '{}' must contain a YAML mapping at the top level, got {}.",
+            context.file.display(),
+            root.type_name()
+        );
         context.error(root.at, "", DiagnosticKind::Type, message);
         return None;
     }

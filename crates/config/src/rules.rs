@@ -101,7 +101,7 @@ impl List<'_> {
         let path = format!("{}[{index}]", self.path);
         let invalid = |at: Mark, path: &str, reason: &str| {
             let message =
-                format!("{label}: invalid tool rule at index {index} in '{}': {reason}", self.field());
+                format!("{label}: invalid tool rule at index {index} in {}: {reason}", self.field());
             context.error(at, path, DiagnosticKind::Value, message);
         };
         if let Some(preset) = item.text().filter(|_| !item.is_null()) {
@@ -142,14 +142,15 @@ impl List<'_> {
         let Self { label, context, .. } = self;
         let field = self.field();
         let Some(presets) = self.presets else {
-            let message =
-                format!("{label}: a preset cannot name another preset ('{name}' at index {index}).");
+            let message = format!(
+                "{label}: presets cannot reference another preset ('{name}' at index {index}) — a preset must be a flat list of inline tool rules."
+            );
             context.error(at, path, DiagnosticKind::Value, message);
             return None;
         };
         if context.is_v01() {
             let message = format!(
-                "{label}: invalid tool rule at index {index} in '{field}': Invalid tool rule: '{name}'. Expected a \
+                "{label}: invalid tool rule at index {index} in {field}: Invalid tool rule: '{name}'. Expected a \
                  dict with a 'tool' key."
             );
             let help = "presets belong to the 0.5 dialect".to_owned();

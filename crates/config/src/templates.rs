@@ -33,17 +33,24 @@ impl<'a> Templates<'a> {
             let path = format!("{name}.{}", entry.key);
             let Some(keys) = entry.value.entries() else {
                 let found = entry.value.type_name();
-                let message =
-                    format!("Template '{}' in '{name}:' must be a mapping (got {found}).", entry.key);
+                let message = format!("{name}['{}'] must be a mapping (got {found}).", entry.key);
                 context.error(entry.at, &path, DiagnosticKind::Type, message);
                 continue;
             };
             for key in keys {
                 if &*key.key == "inherits" {
-                    let message = "a template cannot inherit from another one.";
+                    let message = format!(
+                        "{name}['{}'] must not set 'inherits' — templates cannot inherit from another template (no \
+                         nested templates).",
+                        entry.key
+                    );
                     context.error(key.at, &format!("{path}.inherits"), DiagnosticKind::Value, message);
                 } else if forbidden.contains(&&*key.key) {
-                    let message = format!("'{}' cannot be shared, and so not be in a template.", key.key);
+                    let message = format!(
+                        "{name}['{}'] must not set ['{}'] — these fields identify an individual entry and must be \
+                         set per-entry, not inherited.",
+                        entry.key, key.key
+                    );
                     context.error(key.at, &format!("{path}.{}", key.key), DiagnosticKind::Value, message);
                 }
             }
@@ -65,7 +72,7 @@ impl<'a> Templates<'a> {
             self.node.and_then(Node::entries).unwrap_or_default().iter().map(|entry| &*entry.key).collect();
         let Some(template) = self.node.and_then(|node| node.entry(name)) else {
             let available = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            let message = format!("unknown template '{name}'. Available in '{}:': {available}.", self.name);
+            let message = format!("unknown {} '{name}'. Available templates: {available}", self.name);
             let help = nearest(name, known.iter().copied()).map(|near| format!("did you mean '{near}'?"));
             context.error_help(inherits.value.at, &path, DiagnosticKind::Reference, message, help);
             return entry.clone();

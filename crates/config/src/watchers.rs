@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::diagnostic::DiagnosticKind;
 use crate::keys;
 use crate::model::{AgentConfig, ConnectorConfig, WatchedRoom, WatcherConfig};
-use crate::naming::watcher_name;
+use crate::naming::{room_part, watcher_name};
 use crate::node::{Mark, Node};
 use crate::section::{Section, nearest};
 use crate::templates::Templates;
@@ -48,7 +48,7 @@ pub(crate) fn read(input: &Input<'_>) -> Vec<WatcherConfig> {
         }
         let merged = templates.apply(context, item, &path);
         let section = Section::of(context, Some(&merged), merged.at, path);
-        entry(input, &section, &mut out);
+        entry(input, &section, index, &mut out);
         if out.list.len() > MAX_WATCHERS {
             let message = format!("more than {MAX_WATCHERS} watchers.");
             context.error(section.at, &section.path, DiagnosticKind::Value, message);
@@ -74,11 +74,14 @@ struct RoomAt {
     at: Mark,
 }
 
-fn entry(input: &Input<'_>, section: &Section<'_>, out: &mut Watchers) {
+fn entry(input: &Input<'_>, section: &Section<'_>, index: usize, out: &mut Watchers) {
     check(section, &[keys::WATCHER]);
     let context = section.context;
     let given_name = section.str("name").filter(|name| !name.is_empty());
-    let label = given_name.clone().unwrap_or_else(|| section.path.clone());
+    let label = match &given_name {
+        Some(name) => format!("Watcher '{name}'"),
+        None => format!("Watcher entry at index {index}"),
+    };
     let rooms_found = watched_rooms(section, &label);
     let connector =
         reference(section, &label, "connector", input.connector_names, input.connector_names.first());
@@ -96,7 +99,11 @@ fn entry(input: &Input<'_>, section: &Section<'_>, out: &mut Watchers) {
     let shared = rooms_found.len() > 1;
     for key in ["name", "session_id"] {
         if shared && section.has(key) {
-            let message = format!("'{key}' cannot be set for more than one room; write an entry for each.");
+            let message = format!(
+                "'{key}' can only be set when there is exactly one room (found {} in 'rooms') — remove '{key}' or \
+                 split into single-room entries.",
+                rooms_found.len()
+            );
             section.error(key, &message, None);
         }
     }
@@ -110,9 +117,6 @@ fn entry(input: &Input<'_>, section: &Section<'_>, out: &mut Watchers) {
     }
     if let Some(name) = &given_name {
         check_name(section, "name", name);
-        if name.contains('/') && !context.is_v01() {
-            section.error("name", "a watcher's name must not have '/' in it.", None);
-        }
     }
     // Told once is enough: the copies would clash with each other too.
     let (given_name, session_id) = (given_name.filter(|_| !shared), session_id.filter(|_| !shared));
@@ -121,6 +125,12 @@ fn entry(input: &Input<'_>, section: &Section<'_>, out: &mut Watchers) {
     let context_files = section.paths("context_inject_files").unwrap_or_default();
     let (Some(connector), Some(agent)) = (connector, agent) else { return };
     for RoomAt { room, at } in rooms_found {
+        if given_name.is_none() && room != "*" && room_part(&room).is_empty() {
+            let message = format!(
+                "Could not derive a safe watcher name from room '{room}' — set an explicit 'name:' for this entry."
+            );
+            context.error(at, &section.path, DiagnosticKind::Missing, message);
+        }
         let name = given_name.clone().unwrap_or_else(|| match room.as_str() {
             "*" => connector.clone(),
             room => watcher_name(&connector, room),
@@ -151,14 +161,16 @@ impl Watchers {
         let context = section.context;
         let index = self.list.len();
         let name = watcher.name.to_string();
-        if name.is_empty() {
-            let message = "no name can be made from connector and room; set 'name'.";
+        if name.contains('/') && !context.is_v01() {
+            let message = format!("Watcher name '{name}' must not contain '/'.");
             context.error(at, &section.path, DiagnosticKind::Missing, message);
         }
         if let Some(first) = self.by_name.get(&name) {
             let line = self.list[*first].1.line;
-            let message = format!("Duplicate watcher name '{name}' found (first on line {line}).");
-            let help = "give one of them a 'name' of its own".to_owned();
+            let message = format!(
+                "Duplicate watcher name '{name}' found (first on line {line}). Each watcher must use a unique name."
+            );
+            let help = "set an explicit 'name:' to disambiguate".to_owned();
             context.error_help(at, &section.path, DiagnosticKind::Reference, message, Some(help));
         } else {
             self.by_name.insert(name.clone(), index);
@@ -184,7 +196,7 @@ impl Watchers {
             if let Some(first) = self.by_session.get(&session) {
                 let line = self.list[*first].1.line;
                 let message = format!(
-                    "Duplicate sticky session_id '{session}' found across watchers (first on line {line})."
+                    "Duplicate sticky session_id '{session}' found across watchers (first on line {line}). Each watcher must use a unique session_id."
                 );
                 let at = section.at_value("session_id");
                 context.error(at, &section.key_path("session_id"), DiagnosticKind::Reference, message);
@@ -200,7 +212,7 @@ impl Watchers {
 fn watched_rooms(section: &Section<'_>, label: &str) -> Vec<RoomAt> {
     let context = section.context;
     if section.has("room") && section.has("rooms") {
-        section.error("rooms", "set 'room' or 'rooms', not both.", None);
+        section.error("rooms", "set either 'room' or 'rooms', not both.", None);
         return Vec::new();
     }
     if !section.has("rooms") {
@@ -209,7 +221,7 @@ fn watched_rooms(section: &Section<'_>, label: &str) -> Vec<RoomAt> {
             return vec![RoomAt { room, at: section.at_value("room") }];
         }
         if !section.has("room") || section.str("room").is_some() {
-            let message = format!("Watcher '{label}': 'room' (or 'rooms') is required.");
+            let message = format!("{label} must have a non-empty 'room' or 'rooms' field");
             context.error(section.at, &section.key_path("room"), DiagnosticKind::Missing, message);
         }
         return Vec::new();
@@ -246,7 +258,7 @@ fn reference(
     known: &[String],
     default: Option<&String>,
 ) -> Option<String> {
-    if !section.has(key) {
+    if !section.has(key) || section.str(key).as_deref() == Some("") {
         return default.cloned();
     }
     let name = section.str(key)?;
@@ -254,7 +266,7 @@ fn reference(
         return Some(name);
     }
     let help = nearest(&name, known.iter().map(String::as_str)).map(|near| format!("did you mean '{near}'?"));
-    let message = format!("Watcher '{label}' references unknown {key} '{name}'");
+    let message = format!("{label} references unknown {key} '{name}'");
     let at = section.at_value(key);
     section.context.error_help(at, &section.key_path(key), DiagnosticKind::Reference, message, help);
     None

@@ -20,10 +20,12 @@ const MAX_STEPPED_TEXT: usize = 64 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum RuleError {
     /// A pattern does not compile.
-    #[error("Invalid regex for '{field}' field: {reason}")]
+    #[error("Invalid regex for '{field}' field '{source_text}': {reason}")]
     Pattern {
         /// `tool` or `params`.
         field: &'static str,
+        /// The pattern, cut if it is long.
+        source_text: String,
         /// What is wrong, in one line.
         reason: String,
     },
@@ -103,8 +105,11 @@ impl Pattern {
         if source.len() > MAX_SOURCE {
             return Err(RuleError::TooLong { field });
         }
-        let engine = compile(source, dot_all)
-            .map_err(|reason| RuleError::Pattern { field, reason: one_line(&reason) })?;
+        let engine = compile(source, dot_all).map_err(|reason| RuleError::Pattern {
+            field,
+            source_text: source.chars().take(200).collect(),
+            reason: one_line(&reason),
+        })?;
         Ok(Self { source: source.to_owned(), engine })
     }
 
@@ -231,7 +236,7 @@ mod tests {
     fn broken_patterns_are_refused_with_one_line() {
         for source in ["a)|(b", "(", "[a", "a\\", "*", "(?P<x"] {
             let error = Rule::new(source, None).unwrap_err().to_string();
-            assert!(error.starts_with("Invalid regex for 'tool' field: "), "{source}: {error}");
+            assert!(error.starts_with("Invalid regex for 'tool' field '"), "{source}: {error}");
             assert!(!error.contains('\n'), "{error}");
         }
         assert!(matches!(Rule::new("a", Some("(")), Err(RuleError::Pattern { field: "params", .. })));

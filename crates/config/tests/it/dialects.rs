@@ -93,7 +93,7 @@ fn a_guess_warns_of_what_the_other_dialect_would_read() {
 
 #[test]
 fn presets_belong_to_the_later_dialect() {
-    assert_snapshot!(Place::new().check(&(with_agent("owner_allowed_tools: [readonly]") + "dialect: 0.1\n")), @"error: config.yaml:9: agents.a.owner_allowed_tools[0]: Agent 'a': invalid tool rule at index 0 in 'owner_allowed_tools': Invalid tool rule: 'readonly'. Expected a dict with a 'tool' key; presets belong to the 0.5 dialect");
+    assert_snapshot!(Place::new().check(&(with_agent("owner_allowed_tools: [readonly]") + "dialect: 0.1\n")), @"error: config.yaml:9: agents.a.owner_allowed_tools[0]: Agent 'a': invalid tool rule at index 0 in owner_allowed_tools: Invalid tool rule: 'readonly'. Expected a dict with a 'tool' key; presets belong to the 0.5 dialect");
 }
 
 #[test]

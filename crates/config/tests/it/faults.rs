@@ -23,7 +23,7 @@ fn an_empty_file() {
 
 #[test]
 fn not_a_mapping() {
-    assert_snapshot!(check("- a\n- b\n"), @"error: config.yaml:1: config.yaml must be a mapping at the top level (got list).");
+    assert_snapshot!(check("- a\n- b\n"), @"error: config.yaml:1: Config file 'config.yaml' must contain a YAML mapping at the top level, got list.");
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn broken_yaml() {
 fn wrong_shapes_at_the_top() {
     assert_snapshot!(check("connectors: {a: 1}\nagents: [x]\nwatchers: 5\n"), @r#"
     error: config.yaml:1: connectors: config.yaml 'connectors:' must be a list (got dict).
-    error: config.yaml:2: agents: config.yaml 'agents:' must be a mapping (got list). Write each agent under its name.
+    error: config.yaml:2: agents: config.yaml 'agents:' must be a mapping (got list). Expected a dict of agent names to config blocks.
     error: config.yaml:3: watchers: config.yaml 'watchers:' must be a list (got int).
     "#);
     assert_snapshot!(check("connectors: [x]\nagents: {a: 5}\n"), @r#"
@@ -96,23 +96,23 @@ watchers:
     error: config.yaml:14: connectors[0].allowed_users.owners[1]: a user name must not be empty.
     error: config.yaml:15: connectors[0].require_mention: 'require_mention' must be a boolean (got str).
     error: config.yaml:16: connectors[0].timezone: unknown time zone 'Europe/Berln'; use an IANA name such as Europe/Berlin
-    error: config.yaml:17: connectors[1].name: Duplicate connector name 'rc' found; every connector needs a name of its own.
+    error: config.yaml:17: connectors[1].name: Duplicate connector name 'rc' found. Each connector must use a unique name.
     error: config.yaml:18: connectors[1].type: Unknown connector type: 'rocketchta' (supported: 'rocketchat', 'mattermost', 'voice', 'script'); did you mean 'rocketchat'?
     error: config.yaml:19: connectors[2].name: Each connector entry must have a 'name' field
     error: config.yaml:23: agents.a.working_directory: Agent 'a': working_directory does not exist or is not a directory: 'nowhere'
     error: config.yaml:24: agents.a.timeout: Agent 'a': timeout (100s) must be greater than permissions.timeout (300s). Suggested: set timeout to at least 360s.
-    error: config.yaml:26: agents.a.owner_allowed_tools[0].tool: Agent 'a': invalid tool rule at index 0 in 'owner_allowed_tools': Invalid regex for 'tool' field: Parsing error at position 1: Opening parenthesis without closing parenthesis
-    error: config.yaml:26: agents.a.owner_allowed_tools[1]: Agent 'a': invalid tool rule at index 1 in 'owner_allowed_tools': Invalid tool rule: no 'tool'. Expected a dict with a 'tool' key.
+    error: config.yaml:26: agents.a.owner_allowed_tools[0].tool: Agent 'a': invalid tool rule at index 0 in owner_allowed_tools: Invalid regex for 'tool' field '(': Parsing error at position 1: Opening parenthesis without closing parenthesis
+    error: config.yaml:26: agents.a.owner_allowed_tools[1]: Agent 'a': invalid tool rule at index 1 in owner_allowed_tools: Invalid tool rule: no 'tool'. Expected a dict with a 'tool' key.
     error: config.yaml:26: agents.a.owner_allowed_tools[2]: Agent 'a': unknown tool preset 'readonly' in owner_allowed_tools[2]. Available presets: none
     error: config.yaml:26: agents.a.owner_allowed_tools[3]: Agent 'a': unknown tool preset '5' in owner_allowed_tools[3]. Available presets: none
     error: config.yaml:27: agents.a.command: 'command' must be a program without arguments; use new_session_args
     error: config.yaml:28: agents.a.max_processes: 'max_processes' must be between 1 and 64 (got 65).
     error: config.yaml:29: agents.b.type: Agent 'b': type is required (directly or via an inherits: agent_templates entry). Set it to 'claude' or 'opencode'.
     error: config.yaml:29: agents.b.working_directory: Agent 'b': working_directory is required. Set it to the directory where the agent should run.
-    error: config.yaml:32: watchers[0].connector: Watcher 'watchers[0]' references unknown connector 'cr'; did you mean 'rc'?
-    error: config.yaml:33: watchers[0].agent: Watcher 'watchers[0]' references unknown agent 'c'
+    error: config.yaml:32: watchers[0].connector: Watcher entry at index 0 references unknown connector 'cr'; did you mean 'rc'?
+    error: config.yaml:33: watchers[0].agent: Watcher entry at index 0 references unknown agent 'c'
     error: config.yaml:34: watchers[1].rooms: 'rooms' must be a non-empty list of room names.
-    error: config.yaml:35: watchers[2].room: Watcher 'watchers[2]': 'room' (or 'rooms') is required.
+    error: config.yaml:35: watchers[2].room: Watcher entry at index 2 must have a non-empty 'room' or 'rooms' field
     warning: config.yaml:11: connectors[0].server.ulr: unknown key; did you mean 'url'?
     warning: config.yaml:26: agents.a.owner_allowed_tools[1].toll: unknown key; did you mean 'tool'?
     "#);
@@ -156,33 +156,34 @@ fn types_of_values() {
 fn duplicate_keys_and_names() {
     assert_snapshot!(check("connectors: []\nagents: {}\nconnectors: []\n"), @"error: config.yaml:3: the key 'connectors' is there twice (first on line 1)");
     assert_snapshot!(check(&with("watchers:\n- {room: a, name: w}\n- {room: b, name: w}\n- {room: a, name: v}\n")), @r#"
-    error: config.yaml:11: watchers[1]: Duplicate watcher name 'w' found (first on line 10); give one of them a 'name' of its own
+    error: config.yaml:11: watchers[1]: Duplicate watcher name 'w' found (first on line 10). Each watcher must use a unique name; set an explicit 'name:' to disambiguate
     error: config.yaml:12: watchers[2]: watchers 'w' (line 10) and 'v' both stand for room 'a' on connector 'rc' with agent 'a': every message would be answered twice.
     "#);
-    assert_snapshot!(check(&with("watchers:\n- {room: a b}\n- {room: a-b}\n")), @"error: config.yaml:11: watchers[1]: Duplicate watcher name 'rc-a-b' found (first on line 10); give one of them a 'name' of its own");
-    assert_snapshot!(check(&with("watchers:\n- {room: a, session_id: s}\n- {room: b, session_id: s}\n")), @"error: config.yaml:11: watchers[1].session_id: Duplicate sticky session_id 's' found across watchers (first on line 10).");
+    assert_snapshot!(check(&with("watchers:\n- {room: a b}\n- {room: a-b}\n")), @"error: config.yaml:11: watchers[1]: Duplicate watcher name 'rc-a-b' found (first on line 10). Each watcher must use a unique name; set an explicit 'name:' to disambiguate");
+    assert_snapshot!(check(&with("watchers:\n- {room: a, session_id: s}\n- {room: b, session_id: s}\n")), @"error: config.yaml:11: watchers[1].session_id: Duplicate sticky session_id 's' found across watchers (first on line 10). Each watcher must use a unique session_id.");
     assert_snapshot!(check(&with("watchers:\n- {room: '*'}\n- {room: '*', name: other}\n")), @"error: config.yaml:11: watchers[1]: watchers 'rc' (line 10) and 'other' both stand for room '*' on connector 'rc' with agent 'a': every message would be answered twice.");
 }
 
 #[test]
 fn rooms_of_watchers() {
     assert_snapshot!(check(&with("watchers:\n- {room: a, rooms: [b]}\n- rooms: []\n- rooms: [a, a, '*']\n")), @r#"
-    error: config.yaml:10: watchers[0].rooms: set 'room' or 'rooms', not both.
+    error: config.yaml:10: watchers[0].rooms: set either 'room' or 'rooms', not both.
     error: config.yaml:11: watchers[1].rooms: 'rooms' must be a non-empty list of room names.
     error: config.yaml:12: watchers[2].rooms[1]: 'rooms' has the room 'a' twice.
     error: config.yaml:12: watchers[2].rooms[2]: '*' must stand alone, as 'room: "*"'.
     "#);
     assert_snapshot!(check(&with("watchers:\n- {rooms: [a, b], name: w, session_id: s}\n")), @r#"
-    error: config.yaml:10: watchers[0].name: 'name' cannot be set for more than one room; write an entry for each.
-    error: config.yaml:10: watchers[0].session_id: 'session_id' cannot be set for more than one room; write an entry for each.
+    error: config.yaml:10: watchers[0].name: 'name' can only be set when there is exactly one room (found 2 in 'rooms') — remove 'name' or split into single-room entries.
+    error: config.yaml:10: watchers[0].session_id: 'session_id' can only be set when there is exactly one room (found 2 in 'rooms') — remove 'session_id' or split into single-room entries.
     "#);
     assert_snapshot!(check(&with("watchers:\n- {room: '*', session_id: s}\n- {room: a, exclude_rooms: [b]}\n")), @r#"
     error: config.yaml:10: watchers[0].session_id: one session cannot be shared by all rooms ('room: "*"').
     error: config.yaml:11: watchers[1].exclude_rooms: 'exclude_rooms' needs 'room: "*"'.
     "#);
     assert_snapshot!(check(&with("watchers:\n- {room: a, name: x/y}\n- {room: …, connector: rc}\n- {room: ''}\n")), @r#"
-    error: config.yaml:10: watchers[0].name: a watcher's name must not have '/' in it.
-    error: config.yaml:12: watchers[2].room: Watcher 'watchers[2]': 'room' (or 'rooms') is required.
+    error: config.yaml:10: watchers[0]: Watcher name 'x/y' must not contain '/'.
+    error: config.yaml:11: watchers[1]: Could not derive a safe watcher name from room '…' — set an explicit 'name:' for this entry.
+    error: config.yaml:12: watchers[2].room: Watcher entry at index 2 must have a non-empty 'room' or 'rooms' field
     "#);
 }
 
@@ -197,12 +198,12 @@ watchers:
 - {room: b, inherits: ''}
 - {room: c, inherits: w}
 ")), @r#"
-    error: config.yaml:9: connector_templates.t.name: 'name' cannot be shared, and so not be in a template.
-    error: config.yaml:9: connector_templates.t.inherits: a template cannot inherit from another one.
-    error: config.yaml:9: connector_templates.u: Template 'u' in 'connector_templates:' must be a mapping (got int).
+    error: config.yaml:9: connector_templates.t.name: connector_templates['t'] must not set ['name'] — these fields identify an individual entry and must be set per-entry, not inherited.
+    error: config.yaml:9: connector_templates.t.inherits: connector_templates['t'] must not set 'inherits' — templates cannot inherit from another template (no nested templates).
+    error: config.yaml:9: connector_templates.u: connector_templates['u'] must be a mapping (got int).
     error: config.yaml:10: agent_templates: config.yaml 'agent_templates:' must be a mapping (got list).
-    error: config.yaml:11: watcher_templates.w.room: 'room' cannot be shared, and so not be in a template.
-    error: config.yaml:13: watchers[0].inherits: unknown template 'v'. Available in 'watcher_templates:': w.
+    error: config.yaml:11: watcher_templates.w.room: watcher_templates['w'] must not set ['room'] — these fields identify an individual entry and must be set per-entry, not inherited.
+    error: config.yaml:13: watchers[0].inherits: unknown watcher_templates 'v'. Available templates: w
     error: config.yaml:14: watchers[1].inherits: 'inherits' must be a non-empty string: the name of a template.
     "#);
     assert_snapshot!(check("\
@@ -212,7 +213,7 @@ connectors:
 agents: {a: {type: claude, working_directory: work, inherits: chat}}
 "), @r#"
     error: config.yaml:3: connectors[0].type: type 'rocketchat' contradicts type 'mattermost' of the template 'chat'.
-    error: config.yaml:4: agents.a.inherits: unknown template 'chat'. Available in 'agent_templates:': none.
+    error: config.yaml:4: agents.a.inherits: unknown agent_templates 'chat'. Available templates: none
     "#);
     assert_snapshot!(check(&with("connector_defaults: {}\n")), @"error: config.yaml:9: connector_defaults: config.yaml 'connector_defaults:' is no longer supported (removed) — define shared fields under 'connector_templates:' instead and add 'inherits: <template-name>' to the entries.");
 }
@@ -239,8 +240,8 @@ owner_allowed_tools: [read, raed]
 guest_allowed_tools: read\ntool_presets:").replace("    tool_presets:", "tool_presets: {read: [{tool: '['}, other], x: 5}")), @r#"
     error: config.yaml:9: agents.a.owner_allowed_tools[1]: Agent 'a': unknown tool preset 'raed' in owner_allowed_tools[1]. Available presets: read, x; did you mean 'read'?
     error: config.yaml:10: agents.a.guest_allowed_tools: Agent 'a': 'guest_allowed_tools' must be a list (got str).
-    error: config.yaml:11: tool_presets.read[0].tool: Tool preset 'read': invalid tool rule at index 0 in 'read': Invalid regex for 'tool' field: Parsing error at position 1: Invalid character class
-    error: config.yaml:11: tool_presets.read[1]: Tool preset 'read': a preset cannot name another preset ('other' at index 1).
+    error: config.yaml:11: tool_presets.read[0].tool: Tool preset 'read': invalid tool rule at index 0 in read: Invalid regex for 'tool' field '[': Parsing error at position 1: Invalid character class
+    error: config.yaml:11: tool_presets.read[1]: Tool preset 'read': presets cannot reference another preset ('other' at index 1) — a preset must be a flat list of inline tool rules.
     error: config.yaml:11: tool_presets.x: Tool preset 'x': 'x' must be a list (got int).
     "#);
 }
