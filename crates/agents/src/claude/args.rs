@@ -111,7 +111,7 @@ pub(crate) fn check(args: &[String]) -> Result<Vec<String>, ArgError> {
             let value = value.or_else(|| rest.next().map(String::as_str));
             match value {
                 Some(value) if !value.is_empty() && !value.starts_with('-') => {
-                    taken.push(format!("{name}={value}"))
+                    taken.push(format!("{name}={value}"));
                 }
                 _ => return Err(ArgError::NoValue { arg: name.to_owned() }),
             }

@@ -282,9 +282,9 @@ impl Task {
             let stopping = self.stopping != Stopping::No;
             tokio::select! {
                 command = commands.recv(), if !stopping => self.command(command),
-                () = shutdown.cancelled(), if !stopping => self.end(),
+                () = shutdown.cancelled(), if !stopping => self.abandoned(),
                 wrote = write_some(self.stdin.as_mut(), &self.out), if self.stdin.is_some() && !self.out.is_empty() => {
-                    self.wrote(wrote);
+                    self.wrote(wrote.unwrap_or_default());
                 }
                 line = self.stdout.next(), if !self.stdout_over && self.backlog.len() < BACKLOG => match line {
                     Ok(Some(_)) if stopping => {}
@@ -353,9 +353,13 @@ impl Task {
             Some(Command::Close) => self.close(),
             Some(Command::Kill) => self.end(),
             // The handle was dropped.
-            None if self.machine.in_turn() || self.machine.is_starting() => self.end(),
-            None => self.close(),
+            None => self.abandoned(),
         }
+    }
+
+    /// Nobody wants it any more.
+    fn abandoned(&mut self) {
+        if self.machine.in_turn() || self.machine.is_starting() { self.end() } else { self.close() }
     }
 
     fn apply(&mut self, effects: Vec<Effect>) {
@@ -412,13 +416,13 @@ impl Task {
         self.queued += bytes.len() as u64;
     }
 
-    fn wrote(&mut self, wrote: std::io::Result<usize>) {
-        // A broken pipe: its end follows.
-        let Ok(count @ 1..) = wrote else {
+    /// So many bytes have left; none means a broken pipe, which its end follows.
+    fn wrote(&mut self, count: usize) {
+        if count == 0 {
             self.stdin = None;
             self.waiting.clear();
             return;
-        };
+        }
         self.out.drain(..count);
         self.written += count as u64;
         while self.waiting.front().is_some_and(|(end, _)| *end <= self.written) {

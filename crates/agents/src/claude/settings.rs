@@ -38,7 +38,7 @@ impl Default for ClaudeSettings {
             command: "claude".into(),
             new_session_args: Vec::new(),
             trust_workspace: false,
-            idle_timeout: Duration::from_secs(15 * 60),
+            idle_timeout: Duration::from_mins(15),
             max_processes: 8,
             mode: Mode::Auto,
             env: BTreeMap::new(),

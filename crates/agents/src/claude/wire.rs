@@ -113,6 +113,7 @@ pub(crate) struct ResultFrame {
 /// Tokens of the main agent in this turn.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_field_names, reason = "the wire's own names")]
 pub(crate) struct Tokens {
     pub(crate) input_tokens: u64,
     pub(crate) output_tokens: u64,

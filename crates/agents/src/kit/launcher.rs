@@ -61,7 +61,7 @@ fn watch(child: &mut Child) -> u8 {
     let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else { return 126 };
     let group = Group { leader: group, reaped: Mutex::new(false) };
     let stderr = child.stderr.take();
-    let (copied, all_copied) = channel::<()>();
+    let (copying, all_copied) = channel::<()>();
     let (over, is_over) = channel::<()>();
     // Scoped threads would be joined: the one on the control line blocks in `read` for as long as the gateway
     // lives. A leaked reference is fine in a process that ends with this function.
@@ -70,7 +70,7 @@ fn watch(child: &mut Child) -> u8 {
         if let Some(mut stderr) = stderr {
             let _gone = std::io::copy(&mut stderr, &mut std::io::stderr());
         }
-        drop(copied);
+        drop(copying);
     });
     let watcher = std::thread::Builder::new().spawn(move || {
         await_release();

@@ -15,7 +15,7 @@ use acg_testing::model_api::MockModel;
 use acg_types::{AgentEvent, Decision, Role, SessionId, TurnEnd};
 
 /// How long anything may take before the test fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct Home {
     pub(crate) model: MockModel,
@@ -158,25 +158,37 @@ pub(crate) async fn until<T>(what: &str, mut check: impl FnMut() -> Option<T>) -
     }
 }
 
-/// Living processes whose command line holds all of `words`.
-pub(crate) fn processes(words: &[&str]) -> Vec<i32> {
+/// Every living process as (id, command line). From `/proc` where there is one: small systems have no `ps`.
+fn living() -> Vec<(i32, String)> {
+    if let Ok(entries) = std::fs::read_dir("/proc") {
+        let read = |pid: i32| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            let zombie = stat.rsplit_once(')')?.1.trim_start().starts_with('Z');
+            let args = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+            (!zombie).then(|| (pid, String::from_utf8_lossy(&args).replace('\0', " ")))
+        };
+        let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        return pids.filter_map(read).collect();
+    }
     let output = std::process::Command::new("ps").args(["-A", "-o", "pid=,stat=,args="]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.lines()
-        .filter(|line| words.iter().all(|word| line.contains(word)))
         .filter_map(|line| {
-            let mut fields = line.split_whitespace();
-            let pid = fields.next()?.parse().ok()?;
-            (!fields.next()?.starts_with('Z')).then_some(pid)
+            let (pid, rest) = line.trim_start().split_once(' ')?;
+            let (stat, args) = rest.trim_start().split_once(' ')?;
+            (!stat.starts_with('Z')).then(|| Some((pid.parse().ok()?, args.to_owned())))?
         })
         .collect()
 }
 
+/// Living processes whose command line holds all of `words`.
+pub(crate) fn processes(words: &[&str]) -> Vec<i32> {
+    let fits = |args: &str| words.iter().all(|word| args.contains(word));
+    living().into_iter().filter(|(_, args)| fits(args)).map(|(pid, _)| pid).collect()
+}
+
 pub(crate) fn is_alive(pid: i32) -> bool {
-    let output =
-        std::process::Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().unwrap();
-    let stat = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    !stat.is_empty() && !stat.starts_with('Z')
+    living().iter().any(|(living, _)| *living == pid)
 }
 
 pub(crate) fn kill(pid: i32) {

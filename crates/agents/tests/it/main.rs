@@ -1,5 +1,7 @@
 //! The backends against real programs and a mock model, and the launcher against the kernel.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may stop them")]
+
 mod bad_programs;
 mod kit;
 mod launcher;
