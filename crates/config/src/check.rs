@@ -25,6 +25,9 @@ pub(crate) fn find<'k>(tables: &[&'k [Key]], name: &str) -> Option<&'k Key> {
 }
 
 fn unknown(section: &Section<'_>, name: &str, at: crate::node::Mark, tables: &[&[Key]]) {
+    if section.context.is_full() {
+        return;
+    }
     let rows = || tables.iter().flat_map(|table| table.iter());
     let secret_forms = rows()
         .filter(|key| matches!(key.shape, Shape::Secret))

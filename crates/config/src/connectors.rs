@@ -6,7 +6,7 @@ use crate::check::check;
 use crate::context::Context;
 use crate::diagnostic::DiagnosticKind;
 use crate::keys::{self, Unserved};
-use crate::kind::{Key, Kind, Kinds};
+use crate::kind::{Key, Kind, Kinds, Shape};
 use crate::model::{ConnectorConfig, Settings};
 use crate::node::{Mark, Node};
 use crate::section::{Section, nearest};
@@ -133,6 +133,10 @@ pub(crate) fn settings(section: &Section<'_>, found: &Found, common: &[Key]) -> 
     check(section, &[found.keys(), common]);
     match found {
         Found::Unserved(kind) => {
+            // Read for the log to leave them out, and to tell those that cannot be read.
+            for key in kind.keys.iter().filter(|key| matches!(key.shape, Shape::Secret)) {
+                drop(section.secret(key.name));
+            }
             section.context.not_yet(format!("{}: type '{}' is not served yet", section.path, kind.name));
             (false, None)
         }

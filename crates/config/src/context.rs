@@ -119,6 +119,11 @@ impl<'a> Context<'a> {
         self.found.borrow_mut().secrets.push(value.clone());
     }
 
+    /// Whether further warnings would be dropped.
+    pub(crate) fn is_full(&self) -> bool {
+        self.found.borrow().warnings.len() >= MAX_FINDINGS
+    }
+
     pub(crate) fn has_errors(&self) -> bool {
         !self.found.borrow().errors.is_empty()
     }

@@ -7,6 +7,9 @@ use crate::diagnostic::DiagnosticKind;
 use crate::node::{Node, Style, Value};
 use crate::secret::sounds_secret;
 
+/// Longest text after expansion, in bytes.
+const MAX_TEXT: usize = 1024 * 1024;
+
 /// One reference in a text.
 #[derive(Debug, PartialEq, Eq)]
 struct Reference<'a> {
@@ -59,6 +62,11 @@ pub(crate) fn expand(context: &Context<'_>, node: &mut Node, path: &str) {
             out.push_str(&text[from..reference.range.start]);
             from = reference.range.end;
             if let Some(value) = context.env(reference.name) {
+                if out.len() + value.len() > MAX_TEXT {
+                    let message = format!("with its variables the text is longer than {MAX_TEXT} bytes.");
+                    context.error(node.at, path, DiagnosticKind::Environment, message);
+                    return;
+                }
                 out.push_str(&value);
                 continue;
             }

@@ -12,8 +12,9 @@ use crate::node::{Entry, Mark, Node, Style, Value};
 
 /// Deepest nesting.
 const MAX_DEPTH: usize = 64;
-/// Most nodes, those behind aliases counted each time.
-const MAX_NODES: usize = 100_000;
+/// Most values, those behind aliases counted each time, and long texts once for every [`TEXT_UNIT`] bytes.
+const MAX_NODES: usize = 50_000;
+const TEXT_UNIT: usize = 64;
 
 /// Why a text is not a configuration, and where.
 pub(crate) struct SyntaxError {
@@ -66,6 +67,8 @@ struct Open {
     size: usize,
     /// The key that waits for its value.
     key: Option<(Rc<str>, Mark)>,
+    /// The lines of the keys so far, as a mapping may have thousands.
+    lines: HashMap<Rc<str>, u32>,
     /// Mappings to merge in at the end.
     merges: Vec<Node>,
 }
@@ -95,8 +98,9 @@ impl Builder {
                 if check_tag(tag.as_deref(), at)? {
                     style = Style::Quoted;
                 }
+                let size = 1 + text.len() / TEXT_UNIT;
                 let node = Node { value: Value::Scalar { text: text.as_ref().into(), style }, at };
-                self.finish(node, anchor, 1)
+                self.finish(node, anchor, size, size)
             }
             Event::SequenceStart(anchor, tag) => {
                 check_tag(tag.as_deref(), at)?;
@@ -108,8 +112,9 @@ impl Builder {
             }
             Event::SequenceEnd | Event::MappingEnd => match self.stack.pop() {
                 Some(open) => {
-                    let node = merge(open.node, open.merges);
-                    self.finish(node, open.anchor, open.size)
+                    let node = merge(open.node, open.lines, open.merges);
+                    // Its parts were counted one by one.
+                    self.finish(node, open.anchor, open.size, 1)
                 }
                 None => Ok(()),
             },
@@ -117,7 +122,7 @@ impl Builder {
                 // An anchor is only there when its node is whole: a node within itself is refused here too.
                 Some((node, size)) => {
                     let (node, size) = (Node { value: node.value.clone(), at }, *size);
-                    self.finish(node, 0, size)
+                    self.finish(node, 0, size, size)
                 }
                 None => Err(SyntaxError::new(at, "the alias stands for nothing that is complete before it")),
             },
@@ -129,14 +134,13 @@ impl Builder {
         if self.stack.len() >= MAX_DEPTH {
             return Err(SyntaxError::new(node.at, format!("nested deeper than {MAX_DEPTH} levels")));
         }
-        self.stack.push(Open { node, anchor, size: 1, key: None, merges: Vec::new() });
+        self.stack.push(Open { node, anchor, size: 1, key: None, lines: HashMap::new(), merges: Vec::new() });
         Ok(())
     }
 
-    /// Puts a whole node where it belongs.
-    fn finish(&mut self, node: Node, anchor: usize, size: usize) -> Result<(), SyntaxError> {
-        // A collection's own nodes were counted one by one; an alias brings all of its nodes at once.
-        self.total += if matches!(node.value, Value::Scalar { .. }) || anchor == 0 { size } else { 1 };
+    /// Puts a whole node where it belongs. `size` is what an alias of it will cost, `cost` what it costs now.
+    fn finish(&mut self, node: Node, anchor: usize, size: usize, cost: usize) -> Result<(), SyntaxError> {
+        self.total = self.total.saturating_add(cost);
         if self.total > MAX_NODES {
             return Err(SyntaxError::new(node.at, format!("more than {MAX_NODES} values")));
         }
@@ -163,12 +167,11 @@ impl Builder {
                     _ => return Err(SyntaxError::new(key_at, "'<<' needs a mapping or a list of mappings")),
                 },
                 Some((key, key_at)) => {
-                    if let Some(first) = entries.iter().find(|entry| entry.key == key) {
-                        self.errors.push(SyntaxError::new(
-                            key_at,
-                            format!("the key '{key}' is there twice (first on line {})", first.at.line),
-                        ));
+                    if let Some(first) = open.lines.get(&key) {
+                        let message = format!("the key '{key}' is there twice (first on line {first})");
+                        self.errors.push(SyntaxError::new(key_at, message));
                     } else {
+                        open.lines.insert(key.clone(), key_at.line);
                         entries.push(Entry { key, at: key_at, value: node });
                     }
                 }
@@ -180,12 +183,12 @@ impl Builder {
 }
 
 /// Adds the entries that the mapping does not have itself; the first merged mapping wins.
-fn merge(mut node: Node, merges: Vec<Node>) -> Node {
+fn merge(mut node: Node, mut known: HashMap<Rc<str>, u32>, merges: Vec<Node>) -> Node {
     if let Value::Map(entries) = &mut node.value {
         for merged in merges {
             if let Value::Map(more) = merged.value {
                 for entry in more {
-                    if entries.iter().all(|known| known.key != entry.key) {
+                    if known.insert(entry.key.clone(), entry.at.line).is_none() {
                         entries.push(entry);
                     }
                 }
@@ -269,12 +272,21 @@ mod tests {
         check("? [a]\n: b", "1:3 a key must be a plain word");
         check("<<: 5", "1:1 '<<' needs a mapping or a list of mappings");
         let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        let long = "x".repeat(900_000);
+        assert!(parse(&format!("a: &a {long}\nb: *a")).is_ok());
+        check_end(&format!("a: &a {long}\nb: [*a,*a,*a,*a]"), "more than 50000 values");
         check(&deep(100), "1:65 nested deeper than 64 levels");
         assert!(parse(&deep(64)).is_ok());
         // The scanner looks ahead, and has a limit of its own.
         assert!(parse(&"[".repeat(100_000)).is_err());
         assert!(parse(&"- ".repeat(100_000)).is_err());
         assert!(parse(&"? ".repeat(100_000)).is_err());
+    }
+
+    #[track_caller]
+    fn check_end(text: &str, message: &str) {
+        let Err(errors) = parse(text) else { panic!("went through") };
+        assert_eq!(errors[0].message, message);
     }
 
     #[test]
@@ -286,8 +298,7 @@ mod tests {
                 &["a", &level.to_string(), ": &a", &level.to_string(), " [", &inner, "]\n"].concat(),
             );
         }
-        let Err(errors) = parse(&bomb) else { panic!("the bomb went through") };
-        assert_eq!(errors[0].message, "more than 100000 values");
+        check_end(&bomb, "more than 50000 values");
         let Err(errors) = parse("a: &a [*a]") else { panic!("a node within itself") };
         assert_eq!(errors.len(), 1);
     }
