@@ -37,7 +37,7 @@ pub(crate) struct Call {
 /// A multipart body.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Form {
-    /// Fields that came before the file: later ones are ignored, as on the real server.
+    /// The fields, wherever they stood.
     pub(crate) fields: Vec<(String, String)>,
     pub(crate) file: Option<FormFile>,
 }

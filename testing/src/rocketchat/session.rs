@@ -248,7 +248,7 @@ impl Session {
     pub(crate) fn closed(&mut self, world: &mut World) {
         world.online.remove(&self.id);
         if let Some(uid) = self.user.take() {
-            world.tell_status(&uid, None);
+            world.tell_status(&uid, None, false);
         }
     }
 

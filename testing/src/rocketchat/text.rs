@@ -94,7 +94,9 @@ pub(crate) fn md(text: &str) -> Option<Value> {
             let value: Vec<Value> = pieces(line)
                 .into_iter()
                 .map(|piece| match piece {
-                    Piece::Plain(text) => json!({ "type": "PLAIN_TEXT", "value": text }),
+                    Piece::Plain(text) => {
+                        json!({ "type": "PLAIN_TEXT", "value": text.replace("\\\\", "\\") })
+                    }
                     Piece::User(name) => {
                         json!({ "type": "MENTION_USER", "value": { "type": "PLAIN_TEXT", "value": name } })
                     }

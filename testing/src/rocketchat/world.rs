@@ -22,8 +22,9 @@ pub use messages::Message;
 pub use posting::Say;
 pub(crate) use posting::Upload;
 pub(crate) use queries::Window;
+pub(crate) use rooms::whole_sub;
 pub use users::AddUser;
-pub(crate) use users::{Token, User, preferences};
+pub(crate) use users::{Token, User};
 
 /// The server version whose shapes are given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

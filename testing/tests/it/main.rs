@@ -8,4 +8,6 @@
 )]
 
 mod layers;
+mod rocketchat;
+mod rocketchat_replay;
 mod tidy;

@@ -59,10 +59,7 @@ fn thread_messages(world: &mut World, call: &Call) -> Result<Reply, Refusal> {
     if !readable {
         return Err(Refusal::meteor("error-not-allowed", "Not Allowed", None).as_permission());
     }
-    let home = text(root, "rid").to_owned();
-    let replies: Vec<Doc> =
-        world.replies(tmid).into_iter().filter(|reply| text(reply, "rid") == home).collect();
-    Ok(page_of(call, replies, "messages"))
+    Ok(page_of(call, world.replies(tmid), "messages"))
 }
 
 fn threads_list(world: &mut World, call: &Call) -> Result<Reply, Refusal> {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::doc::{Doc, parse_date, text};
 use super::super::refusal::Refusal;
-use super::super::world::World;
+use super::super::world::{World, whole_sub};
 use super::account::{member, rid};
 use super::{Call, Reply, Route, get, post};
 
@@ -54,17 +54,11 @@ fn since(call: &Call) -> Result<Option<i64>, Refusal> {
     Ok(Some(read))
 }
 
+/// `remove` names rooms that were deleted, not those one left [R]; no room is ever deleted here.
 fn rooms_get(world: &mut World, call: &Call) -> Result<Reply, Refusal> {
     let since = since(call)?;
-    let remove: Vec<Value> = since.map_or_else(Vec::new, |since| {
-        world
-            .removed_subs_of(&call.user, since)
-            .into_iter()
-            .map(|sub| json!({ "_id": sub["rid"], "_deletedAt": sub["_deletedAt"] }))
-            .collect()
-    });
     let update: Vec<Doc> = world.rooms_of(&call.user, since);
-    Ok(Reply::Ok(json!({ "update": update, "remove": remove })))
+    Ok(Reply::Ok(json!({ "update": update, "remove": [] })))
 }
 
 fn subscriptions_get(world: &mut World, call: &Call) -> Result<Reply, Refusal> {
@@ -75,7 +69,7 @@ fn subscriptions_get(world: &mut World, call: &Call) -> Result<Reply, Refusal> {
 
 fn subscriptions_get_one(world: &mut World, call: &Call) -> Result<Reply, Refusal> {
     let id = call.param("roomId").ok_or_else(|| Refusal::param("The 'roomId' param is required"))?;
-    Ok(Reply::Ok(json!({ "subscription": world.sub(id, &call.user) })))
+    Ok(Reply::Ok(json!({ "subscription": world.sub(id, &call.user).map(whole_sub) })))
 }
 
 fn subscriptions_read(world: &mut World, call: &Call) -> Result<Reply, Refusal> {

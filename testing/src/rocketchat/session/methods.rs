@@ -57,7 +57,12 @@ impl Session {
                 }
                 if name == "loadMissedMessages" {
                     let since = params.get(1).and_then(date_ms).unwrap_or_default();
-                    let window = Window { oldest: Some(since), count: 1000, ..Window::default() };
+                    let window = Window {
+                        oldest: Some(since),
+                        count: 1000,
+                        thread_messages: true,
+                        ..Window::default()
+                    };
                     return Ok(Some(json!(world.history(rid, window))));
                 }
                 let count = params.get(2).and_then(Value::as_u64).unwrap_or(20);
@@ -68,7 +73,12 @@ impl Session {
                 };
                 let messages = world.history(rid, window);
                 let ls = params.get(3).and_then(date_ms).unwrap_or_default();
-                let later = Window { oldest: Some(ls), count: usize::MAX, ..Window::default() };
+                let later = Window {
+                    oldest: Some(ls),
+                    count: usize::MAX,
+                    thread_messages: true,
+                    ..Window::default()
+                };
                 let unread = world.history(rid, later).len().saturating_sub(messages.len());
                 let mut result = json!({ "messages": messages });
                 if ls > 0 || !messages.is_empty() {
@@ -104,7 +114,7 @@ impl Session {
             let before = world.status(&uid);
             world.online.insert(self.id, uid.clone());
             if before != world.status(&uid) {
-                world.tell_status(&uid, None);
+                world.tell_status(&uid, None, false);
             }
         }
         let expires = token.expires.map_or_else(|| json!({ "$date": null }), date);
@@ -159,6 +169,7 @@ impl Session {
         let update = if name == "rooms/get" { world.rooms_of(uid, since) } else { world.subs_of(uid, since) };
         match since {
             None => json!(update),
+            Some(_) if name == "rooms/get" => json!({ "update": update, "remove": [] }),
             Some(since) => json!({ "update": update, "remove": world.removed_subs_of(uid, since) }),
         }
     }

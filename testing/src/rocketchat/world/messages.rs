@@ -240,7 +240,8 @@ impl World {
         let people = self.members(rid).len();
         for uid in self.members(rid) {
             let wanted = followers.as_ref().is_none_or(|list| list.contains(&json!(uid)));
-            if author["_id"] == uid.as_str() || !wanted {
+            // Who is busy is left in peace [R].
+            if author["_id"] == uid.as_str() || !wanted || self.status(&uid) == "busy" {
                 continue;
             }
             let sub_name = self.sub(rid, &uid).map(|sub| text(sub, "name").to_owned()).unwrap_or_default();

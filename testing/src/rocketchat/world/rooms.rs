@@ -6,6 +6,15 @@ use super::super::doc::{Doc, count, date, doc, flag, text};
 use super::super::refusal::Refusal;
 use super::{Event, World};
 
+/// A subscription with the field that lists and updates leave out.
+pub(crate) fn whole_sub(sub: &Doc) -> Doc {
+    let mut sub = sub.clone();
+    if text(&sub, "t") != "d" && !sub.contains_key("prid") {
+        sub.insert("customFields".into(), json!({}));
+    }
+    sub
+}
+
 impl World {
     pub(crate) fn room(&self, rid: &str) -> Option<&Doc> {
         self.rooms.iter().find(|room| text(room, "_id") == rid)
@@ -72,8 +81,7 @@ impl World {
             "default": false, "sysMes": true,
         })));
         for member in members {
-            let mut sub = self.new_sub(&rid, member, now);
-            sub.insert("customFields".into(), json!({}));
+            let sub = self.new_sub(&rid, member, now);
             self.subs.push(sub);
             self.remember_room(member, &rid);
         }
@@ -169,7 +177,7 @@ impl World {
             self.subs.push(sub);
             self.remember_room(member, &rid);
         }
-        let extra = doc(json!({ "drid": rid, "attachments": [{ "fields": [] }], "dcount": 0 }));
+        let extra = doc(json!({ "drid": rid, "dcount": 0 }));
         self.system_message(parent, "discussion-created", title, members[0], extra);
         // The real server counts this message twice in `msgs` [R].
         if let Some(room) = self.room_mut(parent) {
@@ -199,7 +207,7 @@ impl World {
         }
         self.subs.push(sub.clone());
         self.remember_room(uid, rid);
-        self.tell_sub("inserted", uid, &sub);
+        self.tell_sub("inserted", uid, &whole_sub(&sub));
         let room = self.room(rid).cloned().unwrap_or_default();
         self.tell_room_to(uid, "inserted", &room);
         self.change_room(rid, |room| {

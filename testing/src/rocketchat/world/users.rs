@@ -332,7 +332,7 @@ impl World {
         if here { user.map_or("online", |user| &user.status_default).to_owned() } else { "offline".into() }
     }
 
-    pub(crate) fn tell_status(&mut self, uid: &str, text: Option<&str>) {
+    pub(crate) fn tell_status(&mut self, uid: &str, text: Option<&str>, chosen: bool) {
         let Some(user) = self.user(uid) else { return };
         let number = match self.status(uid).as_str() {
             "online" => 1,
@@ -340,11 +340,14 @@ impl World {
             "busy" => 3,
             _ => 0,
         };
-        let args = vec![json!([uid, user.username, number, text])];
+        // What connections cause has no name in it, what people set has [R].
+        let name = chosen.then_some(&user.name);
+        let args = vec![json!([uid, user.username, number, text, name, user.roles])];
         self.emit(Event::Logged { name: "user-status", args });
     }
 
-    pub(crate) fn tell_user_data(&mut self, uid: &str, diff: Value) {
+    pub(crate) fn tell_user_data(&mut self, uid: &str, mut diff: Value) {
+        diff["_updatedAt"] = date(self.now);
         let args = vec![json!({ "id": uid, "diff": diff, "unset": {}, "type": "updated" })];
         self.emit(Event::User { uid: uid.to_owned(), name: "userData", args });
     }
@@ -358,7 +361,7 @@ impl World {
                 user.updated = now;
             }
             self.tell_user_data(uid, json!({ "statusText": text }));
-            self.tell_status(uid, Some(text));
+            self.tell_status(uid, Some(text), true);
         }
         if let Some(status) = status {
             if let Some(user) = self.user_mut(uid) {
@@ -366,25 +369,32 @@ impl World {
             }
             let shown = self.status(uid);
             self.tell_user_data(uid, json!({ "status": shown, "statusDefault": status }));
-            self.tell_status(uid, None);
+            self.tell_status(uid, None, true);
         }
     }
 
     /// The user as the account itself or an administrator sees it (`me`, `login`).
     pub(crate) fn own_profile(&self, user: &User) -> Doc {
-        doc(json!({
+        let mut profile = doc(json!({
             "_id": user.id, "username": user.username, "emails": user.emails(), "roles": user.roles,
             "status": self.status(&user.id), "active": user.active, "_updatedAt": date(user.updated),
             "name": user.name,
             "avatarUrl": format!("{}/avatar/{}", self.settings.site_url, user.username),
             "settings": { "profile": {}, "preferences": preferences() },
             "services": { "password": { "bcrypt": "<bcrypt>" }, "email2fa": { "enabled": self.settings.email_two_factor } },
-        }))
+        }));
+        if user.totp.is_some() {
+            profile["services"]["totp"] = json!({ "enabled": true });
+        }
+        if user.email_verified {
+            profile.insert("email".into(), json!(user.email));
+        }
+        profile
     }
 }
 
 /// The preferences of a user who changed none.
-pub(crate) fn preferences() -> Value {
+fn preferences() -> Value {
     json!({
         "enableAutoAway": true, "idleTimeLimit": 300, "desktopNotificationRequireInteraction": false,
         "desktopNotifications": "all", "pushNotifications": "all", "unreadAlert": true, "useEmojis": true,

@@ -1,0 +1,177 @@
+//! What the recording cannot show of the fake server: heartbeat, faults, closes, versions.
+
+use std::time::Duration;
+
+use acg_testing::rocketchat::{AddUser, FakeServer, Options, Say, Settings, Version};
+use serde_json::{Value, json};
+
+use crate::rocketchat_replay::wire::{Connection, Rest};
+
+const DEADLINE: Duration = Duration::from_secs(10);
+
+struct Scene {
+    server: FakeServer,
+    bot: String,
+    token: String,
+    alice: String,
+}
+
+async fn scene(options: Options) -> Scene {
+    let server = FakeServer::start(options).await;
+    let world = server.world();
+    let bot = world.add_user("bot", AddUser::bot("secret"));
+    let alice = world.add_user("alice", AddUser::password("secret"));
+    let token = world.personal_token(&bot, "gateway");
+    Scene { server, bot, token, alice }
+}
+
+impl Scene {
+    async fn listen(&self) -> Connection {
+        let mut connection = Connection::open(&self.server.websocket_url()).await;
+        connection.exchange(&json!({ "msg": "connect", "version": "1", "support": ["1"] })).await;
+        let login =
+            json!({ "msg": "method", "method": "login", "params": [{ "resume": self.token }], "id": "1" });
+        connection.exchange(&login).await;
+        let args = json!(["__my_messages__", { "useCollection": false, "args": [] }]);
+        let sub = json!({ "msg": "sub", "id": "2", "name": "stream-room-messages", "params": args });
+        connection.exchange(&sub).await;
+        connection
+    }
+
+    async fn call(&self, method: &str, route: &str, body: Option<&Value>) -> Value {
+        let headers =
+            [("X-Auth-Token".to_owned(), self.token.clone()), ("X-User-Id".to_owned(), self.bot.clone())];
+        Rest::new(&self.server.url()).send(method, &format!("/api/v1/{route}"), &headers, body).await
+    }
+}
+
+fn texts(connection: &Connection) -> Vec<(String, bool)> {
+    connection
+        .frames
+        .iter()
+        .filter(|frame| frame["msg"] == "changed")
+        .map(|frame| {
+            let args = &frame["fields"]["args"];
+            (args[0]["msg"].as_str().unwrap().to_owned(), args[1]["roomParticipant"] == true)
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn messages_of_rooms_one_is_not_in_arrive_marked() {
+    let scene = scene(Options::default()).await;
+    let world = scene.server.world();
+    let inside = world.add_channel("inside", &[&scene.alice, &scene.bot]);
+    let outside = world.add_channel("outside", &[&scene.alice]);
+    let hidden = world.add_group("hidden", &[&scene.alice]);
+    let mut connection = scene.listen().await;
+    for (room, text) in [(&inside, "a"), (&outside, "b"), (&hidden, "c")] {
+        world.say(&scene.alice, room, text);
+    }
+    world.kick(&inside, &scene.bot, &scene.alice);
+    world.say(&scene.alice, &inside, "d");
+    connection.barrier().await;
+    let expected = [("a", true), ("b", false), ("bot", false), ("d", false)];
+    assert_eq!(texts(&connection), expected.map(|(text, inside)| (text.to_owned(), inside)));
+}
+
+#[tokio::test]
+async fn a_revoked_token_closes_with_1000_and_a_restart_with_1006() {
+    let scene = scene(Options::default()).await;
+    let mut connection = scene.listen().await;
+    scene.server.faults().restart(Duration::from_millis(100)).await;
+    assert_eq!(connection.wait_for_close().await.0, 1006);
+    assert!(tokio::net::TcpStream::connect(scene.server.address()).await.is_err(), "the port refuses");
+    scene.server.faults().come_up().await;
+    let mut connection = scene.listen().await;
+    scene.server.world().revoke_token(&scene.token);
+    assert_eq!(connection.wait_for_close().await, (1000, "Normal closure".to_owned()));
+    assert_eq!(scene.call("GET", "me", None).await["status"], 401);
+}
+
+#[tokio::test]
+async fn silence_is_pinged_and_then_closed() {
+    let options = Options { heartbeat: Duration::from_millis(50), ..Options::default() };
+    let scene = scene(options).await;
+    let mut connection = scene.listen().await;
+    assert_eq!(connection.wait_for_close().await, (1000, "Normal closure".to_owned()));
+    let pings = connection.frames.iter().filter(|frame| **frame == json!({ "msg": "ping" })).count();
+    assert_eq!(pings, 1);
+}
+
+#[tokio::test]
+async fn a_lost_answer_was_done_and_a_failed_request_was_not() {
+    let scene = scene(Options::default()).await;
+    let world = scene.server.world();
+    let room = world.add_channel("room", &[&scene.alice, &scene.bot]);
+    let body = json!({ "message": { "_id": "one", "rid": room, "msg": "hello" } });
+    scene.server.faults().fail_rest("chat.sendMessage", 502, 1);
+    assert_eq!(scene.call("POST", "chat.sendMessage", Some(&body)).await["status"], 502);
+    assert!(world.messages(&room).is_empty());
+    scene.server.faults().lose_answer("chat.sendMessage", 1);
+    let lost = reqwest::Client::builder().timeout(DEADLINE).no_proxy().build().unwrap();
+    let request = lost
+        .post(format!("{}/api/v1/chat.sendMessage", scene.server.url()))
+        .header("X-Auth-Token", &scene.token)
+        .header("X-User-Id", &scene.bot)
+        .json(&body);
+    assert!(request.send().await.is_err());
+    scene.server.wait_for(|world| world.messages(&room).len() == 1, DEADLINE).await;
+    let again = scene.call("POST", "chat.sendMessage", Some(&body)).await;
+    assert_eq!(again["body"]["error"], "Cannot read property 'starred' of undefined");
+    assert_eq!(world.messages(&room).len(), 1);
+}
+
+#[tokio::test]
+async fn faults_of_the_stream_reach_the_client() {
+    let scene = scene(Options::default()).await;
+    let world = scene.server.world();
+    let room = world.add_channel("room", &[&scene.alice, &scene.bot]);
+    let mut connection = scene.listen().await;
+    scene.server.faults().duplicate_frames(1);
+    world.say_with(&scene.alice, &room, Say::text("twice"));
+    scene.server.faults().huge_frame(1_000_000);
+    connection.barrier().await;
+    assert_eq!(connection.frames.iter().filter(|f| f["fields"]["args"][0]["msg"] == "twice").count(), 2);
+    assert!(
+        connection
+            .frames
+            .iter()
+            .any(|f| f["fields"]["args"][0].as_str().is_some_and(|x| x.len() == 1_000_000))
+    );
+}
+
+#[tokio::test]
+async fn limits_hold_for_people_and_end_by_setting() {
+    let mut scene = scene(Options::default()).await;
+    scene.token = scene.server.world().login_token(&scene.alice);
+    scene.bot.clone_from(&scene.alice);
+    scene.server.world().set_rest_limit(2, 60_000);
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        statuses.push(scene.call("GET", "me", None).await["status"].clone());
+    }
+    assert_eq!(statuses, [200, 200, 429]);
+    scene.server.world().set_rest_limit(0, 60_000);
+    assert_eq!(scene.call("GET", "me", None).await["status"], 200);
+}
+
+#[tokio::test]
+async fn later_versions_refuse_in_their_own_way() {
+    for (version, upload, media, status) in
+        [(Version::V6_5, 400, 405, 400), (Version::V6_10, 400, 400, 400), (Version::V9_0, 404, 400, 403)]
+    {
+        let settings = Settings { version, ..Settings::default() };
+        let scene = scene(Options { settings, ..Options::default() }).await;
+        let room = scene.server.world().add_group("room", &[&scene.alice, &scene.bot]);
+        let other = scene.server.world().add_group("other", &[&scene.alice]);
+        let empty = json!({});
+        let sent = scene.call("POST", &format!("rooms.upload/{room}"), Some(&empty)).await;
+        assert_eq!(sent["status"], upload, "{version:?}");
+        let sent = scene.call("POST", &format!("rooms.media/{room}"), Some(&empty)).await;
+        assert_eq!(sent["status"], media, "{version:?}");
+        let body = json!({ "roomId": other, "text": "x" });
+        let refused = scene.call("POST", "chat.postMessage", Some(&body)).await;
+        assert_eq!(refused["status"], status, "{version:?}");
+    }
+}
