@@ -16,6 +16,7 @@ mod health;
 mod link;
 mod login;
 mod normalise;
+mod offset;
 mod rest;
 mod room;
 mod send;

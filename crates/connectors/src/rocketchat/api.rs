@@ -107,7 +107,7 @@ impl Account {
 
     /// `GET users.info`: the id behind a name; `None` if nobody has it.
     pub(crate) async fn user_id(&self, username: &str) -> Result<Option<String>, RestError> {
-        match self.call(&Call::get("users.info").with("username", username)).await {
+        match self.call(&Call::get("users.info").with("username", username).impatient()).await {
             Ok(answer) => {
                 let user = answer.get("user");
                 // Names are compared exactly; the server's look-up is not trusted to.
@@ -121,7 +121,7 @@ impl Account {
 
     /// `POST im.create`: finds or makes the direct room with somebody.
     pub(crate) async fn direct_room(&self, username: &str) -> Result<RoomId, RestError> {
-        let answer = self.call(&Call::post("im.create", json!({ "username": username }))).await?;
+        let answer = self.call(&Call::post("im.create", json!({ "username": username })).impatient()).await?;
         let room = answer.get("room");
         room.and_then(|room| text(room, "_id").or_else(|| text(room, "rid")))
             .map(RoomId::from)
@@ -135,7 +135,7 @@ impl Account {
             ("groups.info", "roomName", "group"),
             ("rooms.info", "roomId", "room"),
         ] {
-            match self.call(&Call::get(route).with(parameter, name)).await {
+            match self.call(&Call::get(route).with(parameter, name).impatient()).await {
                 Ok(mut answer) => {
                     if let Some(room) = answer.get_mut(key).map(Value::take).filter(Value::is_object) {
                         return Ok(Some(room));

@@ -246,6 +246,11 @@ impl Ddp {
             self.end("the server allows no more log-ins for a while", effects);
             return;
         }
+        if code.starts_with('5') {
+            // The server's own trouble says nothing about the token.
+            self.end("the server failed to log the account in", effects);
+            return;
+        }
         self.phase = Phase::Ended;
         let reason = reason.unwrap_or_else(|| "the log-in answered another account".to_owned());
         effects.push(Effect::LoginRefused { reason: one_line(&reason) });
@@ -436,6 +441,17 @@ mod tests {
         let reason = "You've been logged out by the server. Please log in again.".to_owned();
         assert_eq!(ddp.step(2, Input::Frame(recorded)), [Effect::LoginRefused { reason }]);
         assert_eq!(ddp.step(99_999, Input::Tick), []);
+    }
+
+    #[test]
+    fn a_failing_server_is_not_taken_for_a_dead_token() {
+        for code in [r#""too-many-requests""#, "500"] {
+            let mut ddp = Ddp::new("u", "bot", "t");
+            ddp.step(0, Input::Opened);
+            ddp.step(1, Input::Frame(r#"{"msg":"connected"}"#));
+            let result = format!(r#"{{"msg":"result","id":"1","error":{{"error":{code},"reason":"x"}}}}"#);
+            assert!(matches!(ddp.step(2, Input::Frame(&result))[..], [Effect::Dead(_)]), "{code}");
+        }
     }
 
     #[test]

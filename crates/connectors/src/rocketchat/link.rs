@@ -29,9 +29,6 @@ use crate::kit::ws::{self, FRAME_CAP, Socket};
 /// How often the link is noted to be alive, once everything is settled.
 const ALIVE_EVERY: Duration = Duration::from_secs(15);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The server's clock is known about so well: what is said right after the first start must not be taken for
-/// older than it.
-const CLOCK_ERROR: Duration = Duration::from_secs(1);
 /// Rooms remembered while nobody has opened them.
 const MOST_UNKNOWN: usize = 10_000;
 
@@ -316,7 +313,7 @@ impl Link {
                 asks,
                 tells,
                 last_alive: self.last_alive,
-                begun: self.last_frame.before(CLOCK_ERROR),
+                begun: self.last_frame,
             };
             self.tasks.spawn(steward.run());
         }

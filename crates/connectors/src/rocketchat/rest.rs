@@ -2,7 +2,6 @@
 //!
 //! Knows nothing of log-in: the headers are passed in.
 
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use serde_json::Value;
 
 use super::date;
 use super::envelope::{self, Refusal};
+use super::offset::Offset;
 use super::throttle::{Limit, Throttle};
 use crate::kit::http;
 
@@ -111,8 +111,7 @@ pub(crate) struct Rest {
     base: String,
     clock: Arc<dyn Clock>,
     throttle: Mutex<Throttle>,
-    /// Server clock minus ours, in milliseconds.
-    offset: AtomicI64,
+    offset: Mutex<Offset>,
 }
 
 impl Rest {
@@ -122,13 +121,14 @@ impl Rest {
             base: base.trim_end_matches('/').to_owned(),
             clock,
             throttle: Mutex::default(),
-            offset: AtomicI64::new(0),
+            offset: Mutex::default(),
         })
     }
 
     /// Now, by the server's clock as far as it is known.
     pub(crate) fn server_now(&self) -> Timestamp {
-        Timestamp(self.clock.now().0.saturating_add(self.offset.load(Ordering::Relaxed)))
+        let offset = self.offset.lock().unwrap_or_else(PoisonError::into_inner).estimate();
+        Timestamp(self.clock.now().0.saturating_add(offset))
     }
 
     /// The server's address.
@@ -195,8 +195,9 @@ impl Rest {
             request = request.header("X-Auth-Token", &token.secret).header("X-User-Id", &token.user);
         }
         let asked = self.clock.now();
-        let response =
-            Box::pin(request.send()).await.map_err(|error| RestError::Unreachable(http::plain(&error)))?;
+        let response = Box::pin(request.send()).await.map_err(|error| {
+            RestError::Unreachable(format!("{} cannot be reached: {}", self.base, http::plain(&error)))
+        })?;
         self.learn_clock(asked, response.headers());
         let status = response.status();
         let limited = status == StatusCode::TOO_MANY_REQUESTS;
@@ -234,13 +235,8 @@ impl Rest {
     fn learn_clock(&self, asked: Timestamp, headers: &HeaderMap) {
         let header = headers.get(reqwest::header::DATE).and_then(|value| value.to_str().ok());
         if let Some(server) = header.and_then(date::http) {
-            let now = self.clock.now();
-            let middle = asked.0 + (now.0 - asked.0) / 2;
-            // `Date` is cut to whole seconds: half a second is the middle of what it can mean.
-            let offset = server.0 + 500 - middle;
-            // Two clocks that agree within that error are taken as equal.
-            let offset = if offset.abs() <= 600 { 0 } else { offset };
-            self.offset.store(offset, Ordering::Relaxed);
+            let mut offset = self.offset.lock().unwrap_or_else(PoisonError::into_inner);
+            offset.note(server, asked, self.clock.now());
         }
     }
 

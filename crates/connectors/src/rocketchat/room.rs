@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::api::Changes;
 use super::backfill::{self, OVERLAP};
 use super::normalise::{self, Meaning, Reader, Said};
 use super::rest::RestError;
@@ -134,9 +135,13 @@ impl Worker {
     }
 
     async fn work(&mut self) -> Result<std::convert::Infallible, Stopped> {
-        let mut flush = tokio::time::interval(FLUSH);
-        flush.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut flush_at = None;
         loop {
+            if self.cursor <= self.written {
+                flush_at = None;
+            } else if flush_at.is_none() {
+                flush_at = Some(tokio::time::Instant::now() + FLUSH);
+            }
             if self.overflow.swap(false, Ordering::SeqCst) {
                 let result = self.catch_up().await;
                 self.common.meter.behind.fetch_sub(1, Ordering::SeqCst);
@@ -147,7 +152,7 @@ impl Worker {
                 biased;
                 () = self.stop.cancelled() => return Err(Stopped),
                 item = self.items.recv() => item.ok_or(Stopped)?,
-                _ = flush.tick() => {
+                () = tokio::time::sleep_until(flush_at.unwrap_or_else(tokio::time::Instant::now)), if flush_at.is_some() => {
                     self.flush().await?;
                     continue;
                 }
@@ -187,7 +192,7 @@ impl Worker {
             let answer = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Err(Stopped),
-                answer = self.common.shared.account.changes(&self.room.id, since) => answer,
+                answer = self.read_changes(since) => answer,
             };
             match answer {
                 Ok(changes) => break changes,
@@ -222,6 +227,12 @@ impl Worker {
             self.flush().await?;
         }
         Ok(())
+    }
+
+    async fn read_changes(&self, since: Timestamp) -> Result<Changes, RestError> {
+        // It is never closed; without a permit the server's own limit is the only one.
+        let _permit = self.common.shared.reads.acquire().await.ok();
+        self.common.shared.account.changes(&self.room.id, since).await
     }
 
     async fn offer(&self, inbound: Inbound) -> Result<(), Stopped> {
@@ -273,5 +284,18 @@ impl Worker {
 
     fn latest(&self) -> Timestamp {
         self.common.shared.account.rest.server_now().after(AHEAD)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // What is left in the queue is settled by the next link; this one must not wait for it.
+        self.items.close();
+        while self.items.try_recv().is_ok() {
+            self.common.meter.queued.fetch_sub(1, Ordering::SeqCst);
+        }
+        if self.overflow.swap(false, Ordering::SeqCst) {
+            self.common.meter.behind.fetch_sub(1, Ordering::SeqCst);
+        }
     }
 }

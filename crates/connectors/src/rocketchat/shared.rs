@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use acg_types::{ConnectorName, RoomId, ThreadId};
 use rustls::ClientConfig;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::account::Account;
 use super::directory::Directory;
@@ -19,12 +19,17 @@ pub(crate) struct Typing {
     pub(crate) on: bool,
 }
 
+/// Rooms that are read back at the same time. Few: an ordinary account has 10 reads a minute for all of them.
+const READS: usize = 3;
+
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) name: ConnectorName,
     pub(crate) account: Account,
     pub(crate) board: Board,
     pub(crate) tls: Arc<ClientConfig>,
+    /// Taken while a room is read back.
+    pub(crate) reads: Semaphore,
     directory: Mutex<Directory>,
     /// To the link, while there is one.
     typing: Mutex<Option<mpsc::Sender<Typing>>>,
@@ -39,6 +44,7 @@ impl Shared {
             account,
             board,
             tls,
+            reads: Semaphore::new(READS),
             directory: Mutex::default(),
             typing: Mutex::default(),
             bound: Mutex::default(),
