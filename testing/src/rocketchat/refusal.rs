@@ -7,7 +7,7 @@ use super::world::Version;
 /// Why the server refused.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Refusal {
-    pub(crate) kind: Kind,
+    pub(crate) kind: Box<Kind>,
     pub(crate) permission: bool,
 }
 
@@ -37,26 +37,23 @@ pub(crate) enum Kind {
 impl Refusal {
     pub(crate) fn meteor(code: &str, reason: &str, details: Option<Value>) -> Self {
         let reason = (!reason.is_empty()).then(|| reason.to_owned());
-        Self { kind: Kind::Meteor { code: json!(code), reason, details }, permission: false }
+        Self::of(Kind::Meteor { code: json!(code), reason, details })
     }
 
     pub(crate) fn numbered(code: i64, reason: &str) -> Self {
-        Self {
-            kind: Kind::Meteor { code: json!(code), reason: Some(reason.to_owned()), details: None },
-            permission: false,
-        }
+        Self::of(Kind::Meteor { code: json!(code), reason: Some(reason.to_owned()), details: None })
     }
 
     pub(crate) fn plain(text: &str) -> Self {
-        Self { kind: Kind::Plain(text.to_owned()), permission: false }
+        Self::of(Kind::Plain(text.to_owned()))
     }
 
     pub(crate) fn of(kind: Kind) -> Self {
-        Self { kind, permission: false }
+        Self { kind: Box::new(kind), permission: false }
     }
 
     /// Marks a refusal that says "you may not": 9.0 writes all of them alike.
-    pub(crate) fn as_permission(mut self) -> Self {
+    pub(crate) fn forbidden(mut self) -> Self {
         self.permission = true;
         self
     }
@@ -75,7 +72,7 @@ impl Refusal {
 
     /// The DDP error object.
     pub(crate) fn ddp(&self) -> Value {
-        let (code, reason, details) = match &self.kind {
+        let (code, reason, details) = match &*self.kind {
             Kind::Meteor { code, reason, details } => (code.clone(), reason.clone(), details.clone()),
             Kind::Login { error, message, details } => {
                 (error.clone(), Some(message.clone()), details.clone())
@@ -98,7 +95,7 @@ impl Refusal {
     /// Status and body of the REST answer; the body is `None` if it is empty.
     pub(crate) fn rest(&self, version: Version) -> (u16, Option<Value>) {
         if self.permission && version >= Version::V9_0 {
-            let text = match &self.kind {
+            let text = match &*self.kind {
                 Kind::Meteor { reason: Some(reason), .. } => reason.clone(),
                 Kind::Plain(text) => text.clone(),
                 _ => "User does not have the permissions required for this action".to_owned(),
@@ -107,7 +104,7 @@ impl Refusal {
                 "errorType": "error-forbidden" });
             return (403, Some(body));
         }
-        match &self.kind {
+        match &*self.kind {
             Kind::Meteor { code, reason, details } => {
                 let mut body = json!({ "success": false, "error": labelled(reason.as_deref(), code), "errorType": code });
                 if let Some(details) = details {
@@ -161,7 +158,7 @@ mod tests {
 
     #[test]
     fn one_refusal_has_a_shape_per_version() {
-        let refusal = Refusal::plain("error-not-allowed").as_permission();
+        let refusal = Refusal::plain("error-not-allowed").forbidden();
         assert_eq!(
             refusal.rest(Version::V6_5),
             (400, Some(json!({ "success": false, "error": "error-not-allowed" })))

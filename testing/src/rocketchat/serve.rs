@@ -127,13 +127,11 @@ async fn http(
         let answer = rest::handle(&mut core.world, call);
         (!core.faults.take_loss(&route)).then_some(answer)
     });
-    match answer {
-        Some(answer) => response(answer),
-        None => {
-            peer.kill.cancel();
-            StatusCode::SERVICE_UNAVAILABLE.into_response()
-        }
+    if let Some(answer) = answer {
+        return response(answer);
     }
+    peer.kill.cancel();
+    StatusCode::SERVICE_UNAVAILABLE.into_response()
 }
 
 /// What a client gets when something between it and the server breaks.

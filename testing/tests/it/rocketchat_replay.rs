@@ -225,7 +225,7 @@ async fn every_recorded_frame_is_answered_as_the_real_server_did() {
     let rest = load(include_str!("../../fixtures/rocketchat/rest.jsonl"));
     let ddp = load(include_str!("../../fixtures/rocketchat/ddp.jsonl"));
     let server =
-        FakeServer::start(Options { heartbeat: Duration::from_secs(600), ..Options::default() }).await;
+        FakeServer::start(Options { heartbeat: Duration::from_mins(10), ..Options::default() }).await;
     let rest_client = Rest::new(&server.url());
     let mut replay = Replay {
         server,

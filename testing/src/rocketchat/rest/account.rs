@@ -40,7 +40,7 @@ fn login(world: &mut World, call: &Call) -> Result<Reply, Refusal> {
     // Who is not known at all gets a shorter answer [R].
     let unauthorized =
         || Kind::Login { error: json!("Unauthorized"), message: "Unauthorized".into(), details: None };
-    let (uid, token, _) = outcome.map_err(|refusal| match &refusal.kind {
+    let (uid, token, _) = outcome.map_err(|refusal| match &*refusal.kind {
         Kind::Login { message, .. } if message == "User not found" => Refusal::of(unauthorized()),
         Kind::Meteor { .. } => Refusal::of(unauthorized()),
         _ => refusal,
@@ -95,7 +95,7 @@ fn may_make_tokens(world: &World, call: &Call) -> Result<(), Refusal> {
     let user = world.must_user(&call.user);
     if !user.is("user") && !user.is("admin") {
         let details = json!({ "method": "personalAccessTokens:generateToken" });
-        return Err(Refusal::meteor("not-authorized", "Not Authorized", Some(details)).as_permission());
+        return Err(Refusal::meteor("not-authorized", "Not Authorized", Some(details)).forbidden());
     }
     second_factor(world, user, call)
 }

@@ -36,7 +36,7 @@ fn only_admin(world: &World, call: &Call) -> Result<(), Refusal> {
     if world.must_user(&call.user).is("admin") {
         return Ok(());
     }
-    Err(Refusal::of(super::super::refusal::Kind::Unauthorized).as_permission())
+    Err(Refusal::of(super::super::refusal::Kind::Unauthorized).forbidden())
 }
 
 /// Administrator, or owner of the room.

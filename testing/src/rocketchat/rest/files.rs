@@ -22,7 +22,7 @@ fn open_room(world: &World, call: &Call) -> Result<String, Refusal> {
     let room = world.room(call.tail(0)).filter(|room| world.can_access(room, &call.user));
     match room {
         Some(_) => Ok(call.tail(0).to_owned()),
-        None => Err(Refusal::of(Kind::Unauthorized).as_permission()),
+        None => Err(Refusal::of(Kind::Unauthorized).forbidden()),
     }
 }
 

@@ -57,7 +57,7 @@ fn thread_messages(world: &mut World, call: &Call) -> Result<Reply, Refusal> {
         .ok_or_else(|| Refusal::meteor("error-invalid-message", "Invalid Message", None))?;
     let readable = world.room(text(root, "rid")).is_some_and(|room| world.can_access(room, &call.user));
     if !readable {
-        return Err(Refusal::meteor("error-not-allowed", "Not Allowed", None).as_permission());
+        return Err(Refusal::meteor("error-not-allowed", "Not Allowed", None).forbidden());
     }
     Ok(page_of(call, world.replies(tmid), "messages"))
 }
@@ -67,7 +67,7 @@ fn threads_list(world: &mut World, call: &Call) -> Result<Reply, Refusal> {
         call.param("rid").ok_or_else(|| Refusal::plain("The required 'rid' query param is missing."))?;
     let readable = world.room(rid).is_some_and(|room| world.can_access(room, &call.user));
     if !readable {
-        return Err(Refusal::meteor("error-not-allowed", "Not Allowed", None).as_permission());
+        return Err(Refusal::meteor("error-not-allowed", "Not Allowed", None).forbidden());
     }
     Ok(page_of(call, world.threads(rid), "threads"))
 }
@@ -82,7 +82,7 @@ fn sync_messages(world: &mut World, call: &Call) -> Result<Reply, Refusal> {
         )
     })?;
     if !world.room(rid).is_some_and(|room| world.can_access(room, &call.user)) {
-        return Err(Refusal::meteor("error-not-allowed", "Not allowed", None).as_permission());
+        return Err(Refusal::meteor("error-not-allowed", "Not allowed", None).forbidden());
     }
     if let Some(kind) = call.param("type") {
         return Ok(sync_page(world, call, rid, kind));

@@ -122,7 +122,7 @@ fn members(world: &mut World, call: &Call, kind: &str) -> Result<Reply, Refusal>
 }
 
 fn page_of(call: &Call, mut rooms: Vec<Doc>, key: &str) -> Reply {
-    rooms.sort_by(|a, b| text(a, "name").to_lowercase().cmp(&text(b, "name").to_lowercase()));
+    rooms.sort_by_key(|room| text(room, "name").to_lowercase());
     let (count, offset) = call.page(50);
     let total = rooms.len();
     let page: Vec<Doc> = rooms.iter().skip(offset).take(count).map(shown).collect();

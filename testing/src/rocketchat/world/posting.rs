@@ -125,19 +125,17 @@ impl World {
 
     fn may_write(&self, uid: &str, room: &Doc) -> Result<(), Refusal> {
         if !self.can_access(room, uid) {
-            return Err(Refusal::plain("error-not-allowed").as_permission());
+            return Err(Refusal::plain("error-not-allowed").forbidden());
         }
         if self.is_read_only_for(room, uid) {
-            return Err(
-                Refusal::plain("You can't send messages because the room is readonly.").as_permission()
-            );
+            return Err(Refusal::plain("You can't send messages because the room is readonly.").forbidden());
         }
         let admin = self.user(uid).is_some_and(|user| user.is("admin"));
         if flag(room, "archived") && !admin {
-            return Err(Refusal::plain("error-not-allowed").as_permission());
+            return Err(Refusal::plain("error-not-allowed").forbidden());
         }
         if room.get("encrypted") == Some(&json!(true)) {
-            return Err(Refusal::plain("error-not-allowed").as_permission());
+            return Err(Refusal::plain("error-not-allowed").forbidden());
         }
         Ok(())
     }
@@ -146,7 +144,7 @@ impl World {
         let asks =
             ["alias", "avatar"].iter().any(|key| message[*key].as_str().is_some_and(|v| !v.is_empty()));
         let may = self.user(uid).is_some_and(|user| user.is("bot") || user.is("app"));
-        if asks && !may { Err(Refusal::plain("Not enough permission").as_permission()) } else { Ok(()) }
+        if asks && !may { Err(Refusal::plain("Not enough permission").forbidden()) } else { Ok(()) }
     }
 
     fn too_long(&self, msg: &str) -> bool {
@@ -261,7 +259,7 @@ impl World {
             let details = json!({ "method": "updateMessage", "action": "Message_editing" });
             let refusal =
                 Refusal::meteor("error-action-not-allowed", "Message editing not allowed", Some(details));
-            return Err(refusal.as_permission());
+            return Err(refusal.forbidden());
         }
         let now = self.stamp();
         let user = self.must_user(uid);
@@ -289,7 +287,7 @@ impl World {
         let message = self.found(Some(rid), id)?;
         let admin = self.user(uid).is_some_and(|user| user.is("admin"));
         if message["u"]["_id"] != uid && !admin {
-            return Err(Refusal::meteor("error-action-not-allowed", "Not allowed", None).as_permission());
+            return Err(Refusal::meteor("error-action-not-allowed", "Not allowed", None).forbidden());
         }
         self.delete(id);
         Ok(message)

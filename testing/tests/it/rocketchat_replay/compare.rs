@@ -50,7 +50,12 @@ fn as_date(value: &Value) -> Option<i64> {
     }
     let text = value.as_str()?;
     let looks = text.len() == 24 && text.ends_with('Z') && text.as_bytes()[10] == b'T';
-    looks.then(|| text.parse::<jiff::Timestamp>().ok().map(|at| at.as_millisecond()))?
+    looks.then(|| text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond))?
+}
+
+/// The last name of a path.
+fn field_of(path: &str) -> &str {
+    path.rsplit('.').next().unwrap_or_default()
 }
 
 /// Epoch milliseconds, as a number or as a text.
@@ -154,7 +159,7 @@ impl Comparison {
             self.dates.entry(old).or_insert(new);
             return;
         }
-        if path.ends_with(".ts") && is_epoch(recorded) && is_epoch(given) {
+        if field_of(path) == "ts" && is_epoch(recorded) && is_epoch(given) {
             self.fields += 1;
             return;
         }
@@ -204,7 +209,7 @@ impl Comparison {
                 &json!(format!("{} items", new.len())),
             );
         }
-        if path.ends_with(".uids") {
+        if field_of(path) == "uids" {
             // Sorted by id, and ids are not those of the recording.
             let mut mapped: Vec<String> =
                 old.iter().filter_map(Value::as_str).map(|id| self.id(id)).collect();
@@ -213,7 +218,7 @@ impl Comparison {
             mine.sort();
             return self.compare(&below, &json!(mapped.join(" ")), &json!(mine.join(" ")));
         }
-        if path.ends_with(".update") || path.ends_with(".ims") || path.ends_with(".channels") {
+        if ["update", "ims", "channels"].contains(&field_of(path)) {
             // Sorted by random names, or in no order that could be told: partners are found by id.
             for old in old {
                 let partner = |new: &&Value| {
