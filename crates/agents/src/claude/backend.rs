@@ -182,6 +182,12 @@ impl ClaudeBackend {
     }
 
     async fn open_one_shot(&self, spec: &SessionSpec, session: &SessionId) -> Result<Transport, AgentError> {
+        if self.settings.mode == Mode::Auto {
+            tracing::warn!(
+                agent = %self.agent, %session,
+                "long-lived Claude processes do not start: turns run one process each, without tools, until a probe succeeds"
+            );
+        }
         let launch = self.launch(oneshot::ARGS, &spec.role, &[]).await?;
         Ok(Transport::OneShot {
             starter: OneShot {

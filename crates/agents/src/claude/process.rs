@@ -161,7 +161,8 @@ impl Process {
             queued: 0,
             written: 0,
             waiting: VecDeque::new(),
-            ready: Some(ready),
+            // A process for one prompt has no handshake: its faults are events.
+            ready: once.is_none().then_some(ready),
             events: event_queue,
             backlog: VecDeque::new(),
             stopping: Stopping::No,
@@ -261,6 +262,7 @@ struct Task {
     written: u64,
     /// Who waits until so many bytes are written.
     waiting: VecDeque<(u64, oneshot::Sender<()>)>,
+    /// Who waits for the handshake.
     ready: Option<oneshot::Sender<Result<Hello, StartError>>>,
     events: mpsc::Sender<Result<AgentEvent, AgentError>>,
     backlog: VecDeque<Result<AgentEvent, AgentError>>,
@@ -370,7 +372,7 @@ impl Task {
                 Effect::Ready(hello) => self.tell_ready(Ok(hello)),
                 Effect::Fault(fault) => {
                     tracing::warn!(agent = %self.agent, session = %self.session, ?fault, "ending a Claude process");
-                    if self.ready.is_some() && self.machine_never_ran() {
+                    if self.ready.is_some() {
                         self.tell_ready(Err(match fault {
                             Fault::Unfit(reason) => StartError::Unfit(reason),
                             Fault::UnknownSession => StartError::UnknownSession,
@@ -386,11 +388,6 @@ impl Task {
                 }
             }
         }
-    }
-
-    /// A process for one prompt has no handshake: its faults are events.
-    fn machine_never_ran(&self) -> bool {
-        !self.close_when_written
     }
 
     fn tell_ready(&mut self, outcome: Result<Hello, StartError>) {

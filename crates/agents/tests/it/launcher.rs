@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::kit::{Home, is_alive, kill, spec, until};
+use acg_core::agent::AgentError;
+
+use crate::kit::{Home, is_alive, kill, next, processes, spec, until};
 
 /// An agent that starts a `sleep`, and on Linux one that leaves the group, tells their ids, and ignores SIGTERM.
 fn stubborn(out: &Path) -> String {
@@ -91,4 +93,21 @@ async fn what_an_agent_leaves_behind_ends_with_it() {
     let left = pids(&out).unwrap();
     until("the sleep to end", || left.iter().all(|pid| !is_alive(*pid)).then_some(())).await;
     drop(ours);
+}
+
+#[tokio::test]
+async fn an_agent_whose_launcher_was_killed_loses_its_input() {
+    // Like Claude, it ends when its stdin does.
+    let hello = r#"{"type":"control_response","response":{"subtype":"success","request_id":"acg-init","response":{"hooks_applied":true,"hook_on_failure_supported":true}}}"#;
+    let home = Home::with_script(&format!("read -r line; echo '{hello}'; cat >/dev/null")).await;
+    let backend = home.backend();
+    let id = backend.new_session_id().unwrap();
+    let mut session = backend.open(spec(&id)).await.unwrap();
+    session.prompt("hi").await.unwrap();
+    let launcher = processes(&[id.as_str(), "__launch"]);
+    assert_eq!(launcher.len(), 1);
+    kill(launcher[0]);
+    assert!(matches!(next(&mut session).await, Err(AgentError::Died(_))));
+    until("the agent to end", || processes(&[id.as_str()]).is_empty().then_some(())).await;
+    backend.shutdown().await;
 }

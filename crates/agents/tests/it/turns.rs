@@ -20,7 +20,8 @@ async fn two_turns_in_one_process_and_three_turns_of_cost() {
         assert_eq!(session.id(), &id);
         let seen = turn(&mut session, prompt, &Decision::Allow).await;
         assert_eq!(seen.end.reason, EndReason::Completed, "{seen:?}");
-        assert_eq!(seen.messages, [seen.deltas.clone()], "the deltas make up the message");
+        assert_eq!(seen.messages.concat(), seen.deltas, "the deltas make up the message");
+        assert_eq!(seen.messages.len(), 1);
         assert!(seen.messages[0].starts_with("mock: "), "{seen:?}");
         assert_eq!(seen.end.text, None, "the answer is in the messages");
         let usage = seen.end.usage.unwrap();
@@ -39,7 +40,9 @@ async fn two_turns_in_one_process_and_three_turns_of_cost() {
     assert!((costs[1].2 - 2.0 * costs[0].2).abs() < 1e-9, "{costs:?}");
     let conversation = home.model.wait_for("the third prompt", |request| request.prompt() == "third").await;
     assert_eq!(conversation.prompts(), ["hello", "[[usage:2000,40]] again", "third"]);
+    let start = Instant::now();
     backend.shutdown().await;
+    println!("an idle process ended in {:?}", start.elapsed());
     assert_eq!(processes(&[id.as_str(), "stream-json"]), [0; 0], "nothing is left");
 }
 
