@@ -7,6 +7,8 @@ mod messages;
 mod posting;
 mod queries;
 mod rooms;
+#[cfg(test)]
+mod tests;
 mod users;
 
 use std::collections::BTreeMap;
