@@ -186,7 +186,8 @@ impl Account {
                 let token = Token { user: kept.user_id, secret: kept.token };
                 return Ok(self.install(token, false, kept.expires));
             }
-            self.state().kept_is_read = true;
+            // Whoever sends before `run` has nowhere to read it from yet.
+            self.state().kept_is_read = self.keeper().is_some();
         }
         self.log_in(password).await
     }

@@ -79,6 +79,26 @@ impl Account {
         })
     }
 
+    /// `GET chat.syncMessages` in pages: at most `count` documents changed later than `since`, oldest change
+    /// first, and where the next page begins. Deletions are not among them.
+    pub(crate) async fn changes_page(
+        &self,
+        room: &RoomId,
+        since: Timestamp,
+        count: u32,
+    ) -> Result<(Changes, Option<Timestamp>), RestError> {
+        let call = Call::get("chat.syncMessages")
+            .with("roomId", room.as_str())
+            .with("type", "UPDATED")
+            .with("next", since.0.to_string())
+            .with("count", count.to_string());
+        let mut answer = self.call(&call).await?;
+        let result = answer.get_mut("result").map(Value::take).unwrap_or(answer);
+        let next = result.get("cursor").and_then(|cursor| cursor.get("next")).map(super::envelope::as_text);
+        let next = next.and_then(|next| next.parse().ok()).map(Timestamp).filter(|next| *next > since);
+        Ok((Changes { updated: list(result, "updated"), deleted: Vec::new() }, next))
+    }
+
     /// `POST chat.sendMessage` with a client-made `_id`: sending it again changes nothing.
     pub(crate) async fn send_message(
         &self,

@@ -17,8 +17,8 @@ use super::offset::Offset;
 use super::throttle::{Limit, Throttle};
 use crate::kit::http;
 
-/// Largest answer read. `chat.syncMessages` has no limit of its own.
-const BODY_CAP: usize = 64 * 1024 * 1024;
+/// Largest answer read. `chat.syncMessages` has no limit of its own; what is larger is read in pages.
+const BODY_CAP: usize = 16 * 1024 * 1024;
 /// How often a call waits for a limit before it gives up.
 const LIMIT_WAITS: u32 = 5;
 

@@ -23,6 +23,8 @@ use crate::kit::backoff::Backoff;
 
 /// Live messages that may wait per room.
 const QUEUE: usize = 128;
+/// Documents per page, where one answer would be too large.
+const PAGE: u32 = 50;
 /// A cursor that nothing else committed is written down this often.
 const FLUSH: Duration = Duration::from_secs(10);
 /// A server's clock may be so far ahead of what we know of it.
@@ -185,33 +187,69 @@ impl Worker {
 
     /// Reads everything since the cursor and settles it, oldest first.
     async fn catch_up(&mut self) -> Result<(), Stopped> {
+        let since = self.cursor.before(OVERLAP);
+        match self.read(|worker| worker.read_changes(since)).await? {
+            Ok(changes) => self.settle(changes).await,
+            Err(RestError::TooLarge(_)) => self.catch_up_in_pages(since).await,
+            Err(error) => {
+                self.cannot_read(&error);
+                Ok(())
+            }
+        }
+    }
+
+    /// The same, where it is too much for one answer. Deletions are left out: they come with no page.
+    async fn catch_up_in_pages(&mut self, since: Timestamp) -> Result<(), Stopped> {
+        let mut next = Some(since);
+        let mut count = PAGE;
+        while let Some(since) = next {
+            match self.read(|worker| worker.read_page(since, count)).await? {
+                Ok((changes, following)) => {
+                    next = following;
+                    self.settle(changes).await?;
+                }
+                Err(RestError::TooLarge(_)) if count > 1 => count = (count / 4).max(1),
+                Err(error) => {
+                    self.cannot_read(&error);
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn cannot_read(&self, error: &RestError) {
+        warn!(connector = %self.common.shared.name, room = %self.room.name.escape_debug(), %error,
+            "What was missed in this room cannot be read. Messages from now on are served");
+    }
+
+    /// Repeats a read until the server gives it, or says that it never will.
+    async fn read<'a, T, F>(
+        &'a self,
+        mut attempt: impl FnMut(&'a Self) -> F,
+    ) -> Result<Result<T, RestError>, Stopped>
+    where
+        F: Future<Output = Result<T, RestError>> + 'a,
+    {
         let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(1));
-        let changes = loop {
-            let since = self.cursor.before(OVERLAP);
-            let stop = self.stop.clone();
+        loop {
             let answer = tokio::select! {
                 biased;
-                () = stop.cancelled() => return Err(Stopped),
-                answer = self.read_changes(since) => answer,
+                () = self.stop.cancelled() => return Err(Stopped),
+                answer = attempt(self) => answer,
             };
             match answer {
-                Ok(changes) => break changes,
-                Err(RestError::Refused(refusal)) => {
-                    warn!(connector = %self.common.shared.name, room = %self.room.name.escape_debug(), reason = %refusal.text,
-                        "What was missed in this room cannot be read: the server refuses it");
-                    return Ok(());
-                }
-                Err(error @ RestError::TooLarge(_)) => {
-                    warn!(connector = %self.common.shared.name, room = %self.room.name.escape_debug(), %error,
-                        "What was missed in this room cannot be read: it is too much. Messages from now on are served");
-                    return Ok(());
-                }
-                Err(error) => {
+                Err(error) if !matches!(error, RestError::Refused(_) | RestError::TooLarge(_)) => {
                     debug!(connector = %self.common.shared.name, room = %self.room.id, %error, "Reading what was missed failed; trying again");
                     self.pause(backoff.next(acg_types::random::fraction())).await?;
                 }
+                settled => return Ok(settled),
             }
-        };
+        }
+    }
+
+    /// Offers what was read, oldest first, and only then moves the cursor.
+    async fn settle(&mut self, changes: Changes) -> Result<(), Stopped> {
         let ordered = backfill::order(changes, self.latest());
         for message in &ordered.deleted {
             self.withdraw(message).await?;
@@ -227,6 +265,15 @@ impl Worker {
             self.flush().await?;
         }
         Ok(())
+    }
+
+    async fn read_page(
+        &self,
+        since: Timestamp,
+        count: u32,
+    ) -> Result<(Changes, Option<Timestamp>), RestError> {
+        let _permit = self.common.shared.reads.acquire().await.ok();
+        self.common.shared.account.changes_page(&self.room.id, since, count).await
     }
 
     async fn read_changes(&self, since: Timestamp) -> Result<Changes, RestError> {

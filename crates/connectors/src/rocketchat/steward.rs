@@ -123,7 +123,7 @@ impl Steward {
                 Err(Trouble::Stopped) => return,
                 // Joins and kicks must not wait behind a long list of names.
                 Err(Trouble::Rest(RestError::Limited(wait))) => {
-                    again.reset_after(wait.max(Duration::from_secs(1)))
+                    again.reset_after(wait.max(Duration::from_secs(1)));
                 }
                 // A room that could not be opened is met again by its next message; the rest by the next round.
                 Err(trouble) => self.complain("A look-up failed; it is made again later", &trouble),

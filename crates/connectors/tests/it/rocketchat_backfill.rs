@@ -129,6 +129,38 @@ async fn the_limits_of_an_ordinary_account_are_waited_for() {
 }
 
 #[tokio::test]
+async fn what_is_too_much_for_one_answer_is_read_in_pages() {
+    let scene = Scene::new().await;
+    let intake = MemoryIntake::new(rooms(&["general"]));
+    Running::ready(&scene.by_password(), &intake).await.stop().await;
+    // Far more than is read at once, in documents that carry much besides their text.
+    let expected: Vec<String> = (0..24).map(|n| format!("missed {n}")).collect();
+    for text in &expected {
+        let mut say = Say::text(&format!("@bot {text}"));
+        say.fields.insert("customFields".to_owned(), serde_json::json!({"blob": "x".repeat(1_000_000)}));
+        scene.server.world().say_with(&scene.alice, &scene.general, say);
+    }
+    let running = Running::ready_again(&scene.by_password(), &intake).await;
+    running.until_texts(&expected.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_dead_link_is_found_within_35_s() {
+    let scene = Scene::new().await;
+    let intake = MemoryIntake::new(rooms(&["general"]));
+    let running = Running::ready(&scene.by_password(), &intake).await;
+    scene.server.faults().freeze_ddp(true);
+    scene.say("@bot into the void");
+    let mut health = running.connector.health();
+    let found = health.wait_for(|health| health.link == Link::Retrying);
+    tokio::time::timeout(std::time::Duration::from_secs(35), found).await.unwrap().unwrap();
+    scene.server.faults().freeze_ddp(false);
+    running.until_texts(&["into the void"]).await;
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_failing_read_is_repeated_until_it_works() {
     let scene = Scene::new().await;
     let intake = MemoryIntake::new(rooms(&["general"]));
