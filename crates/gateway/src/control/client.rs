@@ -14,9 +14,9 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 use serde::de::DeserializeOwned;
 
 /// How long a command may take.
-const ANSWER_TIME: Duration = Duration::from_secs(60);
+const ANSWER_TIME: Duration = Duration::from_mins(1);
 /// `reset` may have to end a running turn first.
-const RESET_TIME: Duration = Duration::from_secs(300);
+const RESET_TIME: Duration = Duration::from_mins(5);
 /// Longest answer that is read.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 /// How long a client may take to send its line, and to take the answer.
 const CLIENT_TIME: Duration = Duration::from_secs(30);
 /// Longest time a command may run: that of the slowest client wait (`reset`).
-const COMMAND_TIME: Duration = Duration::from_secs(300);
+const COMMAND_TIME: Duration = Duration::from_mins(5);
 /// How long an already bound socket may take to show that someone is there.
 const PROBE_TIME: Duration = Duration::from_secs(2);
 /// Most connections served at the same time; others wait in the kernel's queue.

@@ -100,7 +100,7 @@ fn every_request_reaches_the_core_and_is_answered() {
         "not json\n",
     ]
     .iter()
-    .map(|line| format!("{line}{}", running.raw(line)))
+    .flat_map(|line| [(*line).to_owned(), running.raw(line)])
     .collect();
     assert_snapshot!(answers);
     assert_snapshot!(running.control.asked().join("\n"));
