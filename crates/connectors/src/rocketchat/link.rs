@@ -131,6 +131,7 @@ async fn prepare(shared: &Arc<Shared>, intake: &Arc<dyn Intake>) -> Result<(Link
         last_alive,
         rooms: HashMap::new(),
         unknown: HashSet::new(),
+        encrypted: HashSet::new(),
         listed: false,
         up_since: None,
         meter: Arc::default(),
@@ -164,6 +165,8 @@ struct Link {
     rooms: HashMap<RoomId, Mailbox>,
     /// Rooms that nobody opened, but that had a message.
     unknown: HashSet<RoomId>,
+    /// Rooms in which an encrypted message was met.
+    encrypted: HashSet<RoomId>,
     listed: bool,
     up_since: Option<Instant>,
     meter: Arc<Meter>,
@@ -339,7 +342,14 @@ impl Link {
                 debug!(connector = %self.shared.name, room = %id, reason, "A document is no message");
                 None
             }
-            Meaning::Own | Meaning::System | Meaning::Bot | Meaning::Encrypted => None,
+            Meaning::Encrypted => {
+                if self.encrypted.insert(id.clone()) {
+                    warn!(connector = %self.shared.name, room = %mailbox.room.name.escape_debug(),
+                        "Messages in this room are encrypted end to end and cannot be read");
+                }
+                None
+            }
+            Meaning::Own | Meaning::System | Meaning::Bot => None,
         };
         mailbox.put(Item::Live { said, changed });
     }

@@ -1,6 +1,6 @@
 //! What the connector's parts share: the account, the state shown to people, the rooms, the way to the link.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use acg_types::{ConnectorName, RoomId, ThreadId};
@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     directory: Mutex<Directory>,
     /// To the link, while there is one.
     typing: Mutex<Option<mpsc::Sender<Typing>>>,
+    /// Which room a configured name was found to mean, in this run: a renamed room stays the same one.
+    meant: Mutex<HashMap<String, RoomId>>,
     /// Configured people who have been looked up in this run.
     bound: Mutex<HashSet<String>>,
 }
@@ -47,12 +49,17 @@ impl Shared {
             reads: Semaphore::new(READS),
             directory: Mutex::default(),
             typing: Mutex::default(),
+            meant: Mutex::default(),
             bound: Mutex::default(),
         }
     }
 
     pub(crate) fn directory(&self) -> MutexGuard<'_, Directory> {
         lock(&self.directory)
+    }
+
+    pub(crate) fn meant(&self) -> MutexGuard<'_, HashMap<String, RoomId>> {
+        lock(&self.meant)
     }
 
     pub(crate) fn bound(&self) -> MutexGuard<'_, HashSet<String>> {

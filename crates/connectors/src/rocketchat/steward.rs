@@ -157,13 +157,18 @@ impl Steward {
     /// Offers a room to the core, if it is wanted.
     async fn open(&self, entry: &Entry, missed: bool) -> Result<(), Trouble> {
         let wanted = self.intake.wanted();
-        let word = wanted.rooms.iter().find(|word| entry.is_called(word));
+        let called = wanted.rooms.iter().find(|word| entry.is_called(word));
+        let word = called.or_else(|| {
+            let meant = self.shared.meant();
+            wanted.rooms.iter().find(|word| meant.get(*word) == Some(&entry.room.id))
+        });
         if word.is_none() && !wanted.all {
             return Ok(());
         }
-        let room = word.map_or_else(|| entry.room.clone(), |word| entry.named(word));
+        let room = called.map_or_else(|| entry.room.clone(), |word| entry.named(word));
         self.open_room(room, entry.joined, missed).await?;
         if let Some(word) = word {
+            self.shared.meant().insert(word.clone(), entry.room.id.clone());
             self.intake.room_trouble(word, None);
         }
         Ok(())
@@ -184,7 +189,9 @@ impl Steward {
         if action == "removed" {
             let Some(id) = text(document, "rid").map(RoomId::from) else { return Ok(()) };
             let Some(entry) = self.shared.directory().remove(&id) else { return Ok(()) };
-            for word in self.intake.wanted().rooms.iter().filter(|word| entry.is_called(word)) {
+            let meant = self.shared.meant().clone();
+            let is_meant = |word: &&String| entry.is_called(word) || meant.get(*word) == Some(&id);
+            for word in self.intake.wanted().rooms.iter().filter(is_meant) {
                 self.intake.room_trouble(
                     word,
                     Some("The account was removed from the room; invite it again.".to_owned()),
@@ -221,7 +228,11 @@ impl Steward {
     async fn look_up(&self) -> Result<(), Trouble> {
         let mut trouble = Ok(());
         for word in self.intake.wanted().rooms {
-            let found = self.shared.directory().find(&word).is_some();
+            let meant = self.shared.meant().get(&word).cloned();
+            let found = {
+                let directory = self.shared.directory();
+                directory.find(&word).is_some() || meant.is_some_and(|room| directory.get(&room).is_some())
+            };
             if !found && let Err(error) = self.find(&word).await {
                 if matches!(error, Trouble::Stopped) {
                     return Err(error);

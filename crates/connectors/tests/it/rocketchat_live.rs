@@ -132,13 +132,21 @@ async fn configured_rooms_are_found_or_said_to_be_missing() {
     let direct = world.add_dm(&[&scene.alice, &scene.bot]);
     world.say(&scene.alice, &direct, "hi");
     running.until_texts(&["hi"]).await;
+    // A renamed room is still the same one, after a reconnect too.
+    world.with(|world| world.rename_room(&scene.general, "everybody", &scene.alice));
+    scene.server.faults().cut_all();
+    running.until_link(Link::Retrying).await;
+    running.until_link(Link::Connected).await;
+    scene.say("@bot renamed");
+    running.until_texts(&["hi", "renamed"]).await;
+    assert_eq!(intake.state().troubles["#general"], None);
     // Kicked and invited again.
     world.kick(&scene.general, &scene.bot, &scene.alice);
     running.until("kicked", |state| state.troubles["#general"].is_some()).await;
     world.join(&scene.general, &scene.bot);
     running.until("invited", |state| state.troubles["#general"].is_none()).await;
     scene.say("@bot back?");
-    running.until_texts(&["hi", "back?"]).await;
+    running.until_texts(&["hi", "renamed", "back?"]).await;
     running.stop().await;
 }
 
@@ -226,5 +234,5 @@ async fn an_idle_stop_is_quick_and_two_servers_are_independent() {
     running_two.until_texts(&["still here?"]).await;
     assert_eq!(running_two.connector.health().borrow().link, Link::Connected);
     let took = running_two.stop().await.max(running_one.stop().await);
-    assert!(took < Duration::from_millis(50), "{took:?}");
+    assert!(took < Duration::from_millis(100), "{took:?}");
 }
