@@ -1,0 +1,205 @@
+//! The command line, as types.
+//!
+//! Owns names, help texts and which arguments there are. Must never do anything.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "agent-chat-gateway",
+    version,
+    about = "Puts the AI agents you already run into your team's chat rooms",
+    disable_help_subcommand = true
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub(crate) struct Common {
+    /// Directory of all runtime state [env: ACG_HOME] [default: ~/.agent-chat-gateway]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+    /// Configuration file [env: ACG_CONFIG] [default: config.yaml in the home directory]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print one JSON object instead of text
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// What to log: error, warn, info, debug, trace, or filters such as acg_core=debug [env: ACG_LOG]
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub(crate) log_level: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the gateway in the foreground
+    Run,
+    /// Start the gateway in the background
+    Start {
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Stop the gateway
+    Stop,
+    /// Stop the gateway, if it runs, and start it
+    Restart {
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Show whether the gateway runs, and how its parts are
+    Status,
+    /// List the watchers
+    List {
+        /// Only this connector's
+        #[arg(long, value_name = "NAME")]
+        connector: Option<String>,
+    },
+    /// Stop taking messages for a watcher
+    Pause(WatcherArgs),
+    /// Take messages for a watcher again
+    Resume(WatcherArgs),
+    /// Forget a watcher's session and start afresh
+    Reset(WatcherArgs),
+    /// Post a text or a file into a room
+    Send(SendArgs),
+    /// Show the gateway's log
+    Logs {
+        /// Go on with new lines until interrupted
+        #[arg(short, long)]
+        follow: bool,
+        /// How many of the last lines to show
+        #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
+        lines: usize,
+    },
+    /// Look after the configuration
+    Config {
+        #[command(subcommand)]
+        command: Option<ConfigCommand>,
+    },
+    /// Look after who may do what
+    Users {
+        #[command(subcommand)]
+        command: Option<UsersCommand>,
+    },
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// The gateway itself, as `start` runs it: speaks to its parent on stdout
+    #[command(name = "__daemon", hide = true)]
+    Daemon {
+        #[command(flatten)]
+        wait: Wait,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Wait {
+    /// How long to wait for each connector's first outcome, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    pub(crate) wait: Duration,
+}
+
+impl Wait {
+    /// Nobody waits.
+    pub(crate) fn none() -> Self {
+        Self { wait: Duration::ZERO }
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse::<f64>()
+        .ok()
+        .filter(|seconds| (0.0..=3600.0).contains(seconds))
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "expected seconds, from 0 to 3600".to_owned())
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WatcherArgs {
+    /// The watcher's name, as `list` shows it
+    #[arg(value_name = "WATCHER")]
+    pub(crate) watcher: String,
+    /// Its connector
+    #[arg(long, value_name = "NAME")]
+    pub(crate) connector: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SendArgs {
+    /// The room: its name, @user, or the platform's id
+    pub(crate) room: String,
+    /// The text; `-` reads it from standard input
+    #[arg(value_name = "TEXT")]
+    pub(crate) message: Vec<String>,
+    /// Read the text from a file
+    #[arg(long, value_name = "PATH")]
+    pub(crate) file: Option<PathBuf>,
+    /// Upload a file, with the text as its caption
+    #[arg(long, value_name = "PATH")]
+    pub(crate) attach: Option<PathBuf>,
+    /// The connector, if there are several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) connector: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Check the configuration and say everything that is wrong with it
+    Validate {
+        /// Take warnings for errors
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Print the JSON Schema of config.yaml
+    Schema,
+    /// Print a commented config.yaml to start with
+    Example,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UsersCommand {
+    /// Give a configured name's role to the account that holds the name now
+    Confirm {
+        /// The name, without @
+        name: String,
+        /// The connector, if there are several
+        #[arg(long, value_name = "NAME")]
+        connector: Option<String>,
+    },
+}
+
+/// The command line for help texts and completions.
+pub(crate) fn command() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn waits_are_bounded() {
+        assert_eq!(seconds("0.25").unwrap(), Duration::from_millis(250));
+        for text in ["-1", "NaN", "inf", "1e9", "soon", ""] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+}

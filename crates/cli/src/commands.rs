@@ -1,0 +1,9 @@
+//! One file per group of commands: each asks somebody and says what came back.
+
+pub(crate) mod config;
+pub(crate) mod control;
+pub(crate) mod logs;
+pub(crate) mod send;
+pub(crate) mod start;
+pub(crate) mod status;
+pub(crate) mod stop;

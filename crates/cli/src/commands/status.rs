@@ -1,0 +1,190 @@
+//! `status`: whether the gateway runs, and how its parts are. Always exit code 0.
+//!
+//! The first lines are the Python program's, for scripts; what it could not tell comes after them.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use acg_gateway::control::Client;
+use acg_protocol::{AgentLine, Answer, ConnectorLine, LinkState, Request, StatusData};
+use acg_types::{Clock, SystemClock, Timestamp};
+use serde_json::json;
+
+use crate::commands::control::{Facts, lock_failure};
+use crate::failure::Failure;
+use crate::home::Home;
+use crate::lock::{Holder, Running, running};
+use crate::output::{Output, Tone, printable};
+
+pub(crate) fn status(home: &Home, output: &Output) -> Result<ExitCode, Failure> {
+    let holder = match running(home).map_err(|error| lock_failure(home, &error))? {
+        Running::Gateway(holder) => holder,
+        Running::Python(pid) => {
+            output.line("Gateway:  not running");
+            output.warn(Failure::python(pid).line());
+            output.object(
+                &json!({ "ok": true, "running": false, "python_pid": pid, "home": home.directory() }),
+            );
+            return Ok(ExitCode::SUCCESS);
+        }
+        Running::Nothing => {
+            output.line("Gateway:  not running");
+            output.object(&json!({ "ok": true, "running": false, "home": home.directory() }));
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    let answer = Client::new(home.socket()).call::<StatusData>(&Request::Status).map_err(Failure::from);
+    let (data, trouble) = match answer {
+        Ok(Answer { ok: true, data: Some(data), .. }) => (Some(data), None),
+        Ok(answer) => (None, Some(answer.error.unwrap_or_else(|| "no facts in the answer".to_owned()))),
+        Err(failure) => (None, Some(failure.line())),
+    };
+    if output.json {
+        output.object(&Facts {
+            ok: true,
+            facts: json!({
+                "running": true, "pid": holder.pid, "home": home.directory(), "pid_file": home.pid(),
+                "log_file": home.log(), "trouble": trouble, "status": data,
+            }),
+        });
+        return Ok(ExitCode::SUCCESS);
+    }
+    let uptime =
+        data.as_ref().map_or_else(|| age_of_pid_file(home), |data| Duration::from_millis(data.uptime_ms));
+    head(home, holder, uptime, output);
+    if let Some(data) = data {
+        body(&data, output);
+    } else {
+        output.line("Watchers: (unable to query)");
+        output.warn(printable(&trouble.unwrap_or_default()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn head(home: &Home, holder: Holder, uptime: Duration, output: &Output) {
+    let seconds = uptime.as_secs();
+    let running = output.tone(Tone::Good, "running");
+    output.line(format_args!("Gateway:  {running} ({})", holder.label()));
+    output.line(format_args!("Uptime:   {}h {}m {}s", seconds / 3600, seconds / 60 % 60, seconds % 60));
+    output.line(format_args!("PID file: {}", home.pid().display()));
+    output.line(format_args!("Log file: {}", home.log().display()));
+}
+
+fn body(data: &StatusData, output: &Output) {
+    output.line(format_args!("Watchers: {}", data.watchers));
+    output.line(format_args!("Version:  {}", printable(&data.version)));
+    output.line("Connectors:");
+    for connector in &data.connectors {
+        output.line(format_args!("  {}", connector_line(connector, output)));
+    }
+    output.line("Agents:");
+    for agent in &data.agents {
+        output.line(format_args!("  {}", agent_line(agent, output)));
+    }
+    let queues = data.queues;
+    output.line(format_args!(
+        "Inbox:    {} waiting, {} in a turn, {} refused",
+        queues.inbox_waiting, queues.inbox_running, queues.inbox_refused
+    ));
+    output.line(format_args!(
+        "Outbox:   {} to post, {} failed, {} ambiguous",
+        queues.outbox_pending, queues.outbox_failed, queues.outbox_ambiguous
+    ));
+    for turn in &data.running_turns {
+        let seconds = turn.for_ms / 1000;
+        output.line(format_args!("Turn:     {} for {seconds} s", printable(&turn.room)));
+    }
+    for person in &data.unconfirmed {
+        let (name, connector) = (printable(&person.username), printable(&person.connector));
+        let mark = output.tone(Tone::Doubtful, "⚠");
+        output.line(format_args!(
+            "{mark} '{name}' is another account now on {connector} and has no role until you run: agent-chat-gateway users confirm {name} --connector {connector}"
+        ));
+    }
+}
+
+fn connector_line(connector: &ConnectorLine, output: &Output) -> String {
+    let tone = match connector.link {
+        LinkState::Connected => Tone::Good,
+        LinkState::Starting | LinkState::Retrying => Tone::Doubtful,
+        LinkState::Refused | LinkState::Stopped => Tone::Bad,
+    };
+    let mut line = format!(
+        "{} ({}): {}",
+        printable(&connector.name),
+        printable(&connector.kind),
+        output.tone(tone, connector.link.as_str())
+    );
+    if let Some(account) = &connector.account {
+        line.extend([" as ", &printable(account)]);
+    }
+    if let Some(version) = &connector.server_version {
+        line.extend([", server ", &printable(version)]);
+    }
+    if let Some(note) = &connector.version_note {
+        line.extend([" (", &printable(note), ")"]);
+    }
+    if let Some(reason) = &connector.reason {
+        line.extend([" — ", &printable(reason)]);
+    }
+    line
+}
+
+fn agent_line(agent: &AgentLine, output: &Output) -> String {
+    let mut line = format!("{} ({})", printable(&agent.name), printable(&agent.kind));
+    if let Some(version) = &agent.version {
+        line.extend([": ", &printable(version)]);
+    }
+    if let Some(trouble) = &agent.trouble {
+        line.extend([": ", &output.tone(Tone::Bad, "unusable"), " — ", &printable(trouble)]);
+    } else if agent.version.is_none() {
+        line.push_str(": not looked at yet");
+    }
+    line
+}
+
+/// What the Python program goes by; only for a gateway that does not answer.
+fn age_of_pid_file(home: &Home) -> Duration {
+    let modified = std::fs::metadata(home.pid()).and_then(|file| file.modified()).ok();
+    let since = modified.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    let millis = since.and_then(|since| i64::try_from(since.as_millis()).ok());
+    millis.map_or(Duration::ZERO, |millis| SystemClock.now().since(Timestamp(millis)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_told_in_one_line_each() {
+        let output = Output::new(true);
+        let mut connector = ConnectorLine {
+            name: "rc".to_owned(),
+            kind: "rocketchat".to_owned(),
+            link: LinkState::Connected,
+            reason: None,
+            account: Some("bot".to_owned()),
+            server_version: Some("6.5.3".to_owned()),
+            version_note: Some("tested".to_owned()),
+            since: 0,
+        };
+        assert_eq!(
+            connector_line(&connector, &output),
+            "rc (rocketchat): connected as bot, server 6.5.3 (tested)"
+        );
+        connector.link = LinkState::Refused;
+        connector.account = None;
+        connector.server_version = None;
+        connector.version_note = None;
+        connector.reason = Some("wrong\npassword".to_owned());
+        assert_eq!(connector_line(&connector, &output), "rc (rocketchat): refused — wrong\\npassword");
+
+        let mut agent =
+            AgentLine { name: "c".to_owned(), kind: "claude".to_owned(), version: None, trouble: None };
+        assert_eq!(agent_line(&agent, &output), "c (claude): not looked at yet");
+        agent.version = Some("2.1.0".to_owned());
+        assert_eq!(agent_line(&agent, &output), "c (claude): 2.1.0");
+        agent.trouble = Some("not logged in".to_owned());
+        assert_eq!(agent_line(&agent, &output), "c (claude): 2.1.0: unusable — not logged in");
+    }
+}

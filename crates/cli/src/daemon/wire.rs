@@ -1,0 +1,43 @@
+//! From a valid configuration to a running gateway: store, connectors, agents, core.
+
+use std::sync::Arc;
+
+use acg_agents::BuildParts;
+use acg_config::Config;
+use acg_core::{Gateway, Parts};
+use acg_store::Store;
+use acg_types::{Clock, SystemClock};
+
+use crate::daemon::serve::Core;
+use crate::failure::Failure;
+use crate::home::Home;
+
+/// Starts every part that is served. Waits for the disk only, never for a platform or an agent.
+pub(super) async fn start(config: Config, home: &Home) -> Result<Box<dyn Core>, Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store = Store::open(&home.store()).map_err(|error| {
+        Failure::new(format!("the store {} cannot be opened", home.store().display()))
+            .because(&error)
+            .next("see whether the disk is full or the file belongs to somebody else")
+    })?;
+    let mut connectors = Vec::new();
+    for entry in config.connectors.iter().filter(|entry| entry.served) {
+        let connector = acg_connectors::registry::build(entry, Arc::clone(&clock))
+            .map_err(|error| Failure::new("a connector could not be made").because(&error))?;
+        connectors.push((entry.name.clone(), connector));
+    }
+    let launcher = std::env::current_exe()
+        .map_err(|error| Failure::new("the program's own file could not be found").because(&error))?;
+    let mut agents = Vec::new();
+    for entry in config.agents.iter().filter(|entry| entry.served) {
+        let parts = BuildParts { launcher: launcher.clone(), environment: std::env::vars_os().collect() };
+        let agent = acg_agents::build(entry, parts)
+            .map_err(|error| Failure::new("an agent could not be made").because(&error))?;
+        agents.push((entry.name.clone(), agent));
+    }
+    let parts = Parts { config, store, connectors, agents, clock, vault: home.vault() };
+    let gateway = Gateway::start(parts)
+        .await
+        .map_err(|error| Failure::new("the gateway could not start").because(&error))?;
+    Ok(Box::new(gateway))
+}
