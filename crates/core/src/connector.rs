@@ -9,9 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use acg_types::{
-    IncomingMessage, MessageId, Outgoing, Room, RoomId, ThreadId, Timestamp, UserId,
-};
+use acg_types::{IncomingMessage, MessageId, Outgoing, Room, RoomId, ThreadId, Timestamp, UserId};
 use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -216,7 +214,11 @@ pub trait Intake: Send + Sync + fmt::Debug {
 
     /// Tells that the account is in a room. `None`: no watcher answers there (or it is paused, or excluded).
     /// Else how far the room has been read; a room never seen before starts at `start_if_new` (platform clock).
-    async fn open_room(&self, room: &Room, start_if_new: Timestamp) -> Result<Option<RoomProgress>, IntakeError>;
+    async fn open_room(
+        &self,
+        room: &Room,
+        start_if_new: Timestamp,
+    ) -> Result<Option<RoomProgress>, IntakeError>;
 
     /// Tells that a configured room could not be found, with the reason; clears it with `None`.
     fn room_trouble(&self, name: &str, reason: Option<String>);

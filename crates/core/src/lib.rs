@@ -1,4 +1,27 @@
-//! placeholder
+//! The heart of the gateway: what happens between a message arriving and its answer being posted.
+//!
+//! Owns intake, rooms, turns, delivery and supervision, and the traits [`connector::Connector`] and
+//! [`agent::AgentBackend`] that platforms and agent programs implement. Must never know a platform, an agent
+//! program or a wire frame.
+
 pub mod agent;
+pub mod chunk;
 pub mod connector;
 pub mod handle;
+
+mod context;
+mod delivery;
+mod gateway;
+mod hub;
+mod intake;
+mod lanes;
+mod notices;
+mod prompt;
+mod recover;
+mod report;
+mod roster;
+mod turn;
+mod vault;
+mod watchers;
+
+pub use gateway::{Gateway, Parts, StartError};

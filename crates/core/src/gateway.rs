@@ -1,0 +1,309 @@
+//! The running gateway: starting its parts, and ending them in order.
+//!
+//! Owns supervision. Every task it starts is tracked and has ended when [`Gateway::stop`] returns.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use acg_config::Config;
+use acg_store::{Store, StoreError};
+use acg_types::{AgentName, Clock, ConnectorName};
+use jiff::tz::TimeZone;
+use tokio::sync::{Notify, Semaphore, broadcast, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use crate::agent::AgentBackend;
+use crate::connector::Connector;
+use crate::handle::Control;
+use crate::hub::{AgentPart, ConnectorPart, CoreError, Hub, INNER_RETRY, Phases, lock};
+use crate::intake::ConnectorIntake;
+use crate::lanes::Lanes;
+use crate::recover;
+use crate::report::Handle;
+use crate::roster::Roster;
+use crate::turn::Chain;
+use crate::vault::Vault;
+use crate::watchers::Watchers;
+
+/// How long the outbox may be flushed at a stop, while the platform takes it.
+const FLUSH_WAIT: Duration = Duration::from_secs(5);
+/// How long offline notices may take at a stop.
+const OFFLINE_WAIT: Duration = Duration::from_secs(3);
+/// How long agents and connectors may take to end after they were told to.
+const END_WAIT: Duration = Duration::from_secs(10);
+/// How long the check of an agent may take.
+const PROBE_WAIT: Duration = Duration::from_mins(1);
+
+/// What a gateway is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The configuration.
+    pub config: Config,
+    /// The open store.
+    pub store: Store,
+    /// The connectors that are served, by their configured names.
+    pub connectors: Vec<(ConnectorName, Arc<dyn Connector>)>,
+    /// The agents that are served, by their configured names.
+    pub agents: Vec<(AgentName, Arc<dyn AgentBackend>)>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Directory for credentials; made when first needed, 0700.
+    pub vault: PathBuf,
+}
+
+/// Why a gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store could not be read or written.
+    #[error("the store could not be used")]
+    Store(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<StoreError> for StartError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<CoreError> for StartError {
+    fn from(error: CoreError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    hub: Arc<Hub>,
+    /// Connectors: they end after everything else.
+    connections: TaskTracker,
+}
+
+impl Gateway {
+    /// Settles what the last run left, then starts every part. Does not wait for any platform or agent.
+    pub async fn start(parts: Parts) -> Result<Self, StartError> {
+        let hub = Arc::new(build(parts).await?);
+        recover::recover(&hub).await?;
+        let connections = TaskTracker::new();
+        for part in hub.connectors.values() {
+            hub.tasks.spawn(follow_waiting(Arc::clone(&hub), Arc::clone(part)));
+            part.waiting_changed.notify_one();
+            let intake = Arc::new(ConnectorIntake::new(Arc::clone(&hub), Arc::clone(part)));
+            let connector = Arc::clone(&part.connector);
+            let stop = hub.phases.connections.clone();
+            connections.spawn(async move { connector.run(intake, stop).await });
+        }
+        for part in hub.agents.values() {
+            hub.tasks.spawn(probe(Arc::clone(part), hub.phases.turns.clone()));
+        }
+        recover::wake_all(&hub).await?;
+        Ok(Self { hub, connections })
+    }
+
+    /// The handle for the control plane.
+    pub fn control(&self) -> Arc<dyn Control> {
+        Arc::new(Handle(Arc::clone(&self.hub)))
+    }
+
+    /// Stops in order: take nothing more in, let turns end up to `drain_timeout`, post what can be posted,
+    /// disconnect, close the store. `hurry` cuts every wait short; nothing that was accepted is lost by it.
+    pub async fn stop(self, hurry: CancellationToken) {
+        let phases = self.hub.phases.clone();
+        phases.intake.cancel();
+        phases.turns.cancel();
+        let drained = async {
+            let mut wait = Duration::from_millis(1);
+            while !lock(&self.hub.running).is_empty() {
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(Duration::from_millis(50));
+            }
+        };
+        let drain = self.hub.limits.drain_timeout;
+        tokio::select! {
+            () = drained => {}
+            () = tokio::time::sleep(drain) => warn!(?drain, "Turns still run and are left to the next start."),
+            () = hurry.cancelled() => info!("Stopping at once; running turns are left to the next start."),
+        }
+        phases.abandon.cancel();
+        phases.flush.cancel();
+        self.hub.tasks.close();
+        tokio::select! {
+            () = self.hub.tasks.wait() => {}
+            () = tokio::time::sleep(FLUSH_WAIT) => info!("Not everything could be posted; it is posted after the next start."),
+            () = hurry.cancelled() => {}
+        }
+        phases.delivery.cancel();
+        tokio::select! {
+            () = self.say_offline() => {}
+            () = tokio::time::sleep(OFFLINE_WAIT) => debug!("Offline notices took too long."),
+            () = hurry.cancelled() => {}
+        }
+        let agents = async {
+            for part in self.hub.agents.values() {
+                part.backend.shutdown().await;
+            }
+        };
+        phases.connections.cancel();
+        self.connections.close();
+        let ending = async {
+            tokio::join!(agents, self.hub.tasks.wait(), self.connections.wait());
+        };
+        if tokio::time::timeout(END_WAIT, ending).await.is_err() {
+            warn!("A part did not end in time.");
+        }
+        if let Err(error) = self.hub.store.close().await {
+            warn!(%error, "The store did not close cleanly.");
+        }
+    }
+
+    /// Posts offline notices directly: one that were stored could be posted hours later, when it is not true.
+    async fn say_offline(&self) {
+        let places: Vec<_> = {
+            let watchers = lock(&self.hub.watchers);
+            watchers
+                .iter()
+                .filter(|watcher| !watchers.is_paused(&watcher.name))
+                .filter_map(|watcher| {
+                    let text = watcher.config.offline_notification.clone()?;
+                    Some((watcher.config.connector.clone(), watcher.room.as_ref()?.id.clone(), text))
+                })
+                .collect()
+        };
+        for (connector, room, text) in places {
+            let Some(part) = self.hub.connectors.get(&connector).filter(|part| part.is_connected()) else {
+                continue;
+            };
+            let Ok(key) = acg_types::random::message_key() else { continue };
+            let outgoing = acg_types::Outgoing { room, thread: None, key, text, attempts: 0 };
+            if let Err(error) = part.connector.send(&outgoing).await {
+                debug!(%connector, %error, "An offline notice could not be posted.");
+            }
+        }
+    }
+}
+
+async fn build(parts: Parts) -> Result<Hub, StartError> {
+    let Parts { config, store, connectors, agents, clock, vault } = parts;
+    let paused = store.watchers().await?.into_iter().filter(|row| row.paused).map(|row| row.name);
+    let watchers = Watchers::new(&served_watchers(&config, &connectors, &agents), &config.connectors, paused);
+    let mut connector_parts = std::collections::HashMap::new();
+    let mut connector_order = Vec::new();
+    for (name, connector) in connectors {
+        let Some(entry) = config.connectors.iter().find(|entry| entry.name == name) else { continue };
+        let mut roster = Roster::new(&entry.owners, &entry.guests, !entry.filter_sender);
+        for person in store.people(&name).await? {
+            roster.bind(&person.username, person.id);
+        }
+        let part = ConnectorPart {
+            capabilities: connector.capabilities(),
+            connector,
+            zone: zone(entry.timezone.as_deref()),
+            roster: Mutex::new(roster),
+            vault: Vault::new(&vault, &name),
+            opened: Mutex::default(),
+            platform_clock: Mutex::default(),
+            waiting: watch::Sender::new(Arc::default()),
+            waiting_changed: Notify::new(),
+            config: entry.clone(),
+        };
+        connector_parts.insert(name.clone(), Arc::new(part));
+        connector_order.push(name);
+    }
+    let mut agent_parts = std::collections::HashMap::new();
+    let mut agent_order = Vec::new();
+    for (name, backend) in agents {
+        let Some(entry) = config.agents.iter().find(|entry| entry.name == name) else { continue };
+        let part = AgentPart { config: entry.clone(), backend, checked: Mutex::default() };
+        agent_parts.insert(name.clone(), Arc::new(part));
+        agent_order.push(name);
+    }
+    let slots = usize::try_from(config.limits.max_concurrent_turns).unwrap_or(1).max(1);
+    Ok(Hub {
+        dialect: config.dialect,
+        limits: config.limits,
+        store,
+        clock,
+        started: Instant::now(),
+        connector_order,
+        connectors: connector_parts,
+        agent_order,
+        agents: agent_parts,
+        watchers: Mutex::new(watchers),
+        turn_slots: Arc::new(Semaphore::new(slots)),
+        conversations: Lanes::default(),
+        outboxes: Lanes::default(),
+        running: Mutex::default(),
+        interrupted: Mutex::default(),
+        busy_said: Mutex::default(),
+        settled: broadcast::Sender::new(1024),
+        tasks: TaskTracker::new(),
+        phases: Phases::default(),
+    })
+}
+
+/// Watchers whose connector and agent are both served.
+fn served_watchers(
+    config: &Config,
+    connectors: &[(ConnectorName, Arc<dyn Connector>)],
+    agents: &[(AgentName, Arc<dyn AgentBackend>)],
+) -> Vec<acg_config::WatcherConfig> {
+    let served = |watcher: &&acg_config::WatcherConfig| {
+        connectors.iter().any(|(name, _)| *name == watcher.connector)
+            && agents.iter().any(|(name, _)| *name == watcher.agent)
+    };
+    config.watchers.iter().filter(served).cloned().collect()
+}
+
+fn zone(name: Option<&str>) -> TimeZone {
+    match name {
+        // Checked when the configuration was read.
+        Some(name) => TimeZone::get(name).unwrap_or(TimeZone::UTC),
+        None => TimeZone::system(),
+    }
+}
+
+/// Keeps the list of rooms with waiting messages true, off the path of messages.
+async fn follow_waiting(hub: Arc<Hub>, part: Arc<ConnectorPart>) {
+    let stop = hub.phases.turns.clone();
+    while stop.run_until_cancelled(part.waiting_changed.notified()).await.is_some() {
+        match hub.store.rooms_waiting(&part.config.name).await {
+            Ok(rooms) => {
+                part.waiting.send_if_modified(|known| {
+                    let changed = **known != rooms;
+                    if changed {
+                        *known = Arc::new(rooms);
+                    }
+                    changed
+                });
+            }
+            Err(StoreError::Closed) => return,
+            Err(error) => {
+                warn!(%error, "The waiting rooms could not be read; trying again.");
+                stop.run_until_cancelled(tokio::time::sleep(INNER_RETRY)).await;
+                part.waiting_changed.notify_one();
+            }
+        }
+    }
+}
+
+/// Asks an agent once what it is, so that `status` can say what is wrong before anybody needs it.
+async fn probe(part: Arc<AgentPart>, stop: CancellationToken) {
+    let asked = tokio::time::timeout(PROBE_WAIT, part.backend.probe());
+    let Some(outcome) = stop.run_until_cancelled(asked).await else { return };
+    let name = &part.config.name;
+    let checked = match outcome {
+        Ok(Ok(info)) => {
+            info!(agent = %name, version = %info.version.escape_debug(), "The agent can be used.");
+            Ok(info.version)
+        }
+        Ok(Err(error)) => Err(Chain(&error).to_string()),
+        Err(_) => Err(format!("no answer within {PROBE_WAIT:?}")),
+    };
+    if let Err(reason) = &checked {
+        warn!(agent = %name, reason = %reason.escape_debug(), "The agent cannot be used now.");
+    }
+    *lock(&part.checked) = Some(checked);
+}

@@ -1,0 +1,415 @@
+//! A platform and an agent in memory, with the faults that the tests ask for.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use acg_config::{
+    AgentConfig, Config, ConnectorConfig, Dialect, Interrupted, Limits, Permissions, WatchedRoom,
+    WatcherConfig,
+};
+use acg_core::agent::{AgentBackend, AgentError, AgentInfo, AgentSession, SessionSpec};
+use acg_core::connector::{
+    Accepted, Capabilities, Connector, Health, Inbound, Intake, Link, Receipt, SendError,
+};
+use acg_core::{Gateway, Parts};
+use acg_store::Store;
+use acg_types::{
+    Addressed, AgentEvent, Decision, EndReason, IncomingMessage, Outgoing, PermissionId, Role, Room, RoomId,
+    RoomKind, Sender, SessionId, SystemClock, ThreadId, Timestamp, ToolCall, TurnEnd, Usage,
+};
+use async_trait::async_trait;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// No test waits longer than this for anything.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the fake platform saw and how it misbehaves.
+#[derive(Debug)]
+pub(crate) struct Platform {
+    pub(crate) posted: watch::Sender<Vec<Outgoing>>,
+    pub(crate) health: watch::Sender<Health>,
+    pub(crate) answers: Mutex<Vec<SendError>>,
+    pub(crate) idempotent: bool,
+    intake: watch::Sender<Option<Arc<dyn Intake>>>,
+}
+
+impl Platform {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self::with(true))
+    }
+
+    pub(crate) fn with(idempotent: bool) -> Self {
+        Self {
+            posted: watch::Sender::default(),
+            health: watch::Sender::new(health(Link::Connected)),
+            answers: Mutex::default(),
+            idempotent,
+            intake: watch::Sender::new(None),
+        }
+    }
+
+    pub(crate) async fn intake(&self) -> Arc<dyn Intake> {
+        let mut seen = self.intake.subscribe();
+        let found = tokio::time::timeout(PATIENCE, seen.wait_for(Option::is_some)).await.unwrap().unwrap();
+        found.clone().unwrap()
+    }
+
+    pub(crate) fn texts(&self) -> Vec<String> {
+        self.posted.borrow().iter().map(|part| part.text.clone()).collect()
+    }
+
+    /// Waits until this many parts were posted.
+    pub(crate) async fn until_posted(&self, count: usize) -> Vec<String> {
+        let mut posted = self.posted.subscribe();
+        let waited = tokio::time::timeout(PATIENCE, posted.wait_for(|posted| posted.len() >= count)).await;
+        assert!(waited.is_ok(), "{count} parts expected, seen {:?}", self.texts());
+        drop(waited);
+        self.texts()
+    }
+
+    /// Says something in the room; returns what became of it.
+    pub(crate) async fn say(&self, message: IncomingMessage) -> Accepted {
+        self.intake().await.offer(Inbound { message, edited: false, cursor: None }).await.unwrap()
+    }
+}
+
+pub(crate) fn health(link: Link) -> Health {
+    Health {
+        link,
+        reason: None,
+        account: None,
+        server_version: None,
+        version_note: None,
+        since: Timestamp(0),
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct FakeConnector(pub(crate) Arc<Platform>);
+
+#[async_trait]
+impl Connector for FakeConnector {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { title: "Rocket.Chat", max_text_utf16: 4000, idempotent_send: self.0.idempotent }
+    }
+
+    async fn run(&self, intake: Arc<dyn Intake>, stop: CancellationToken) {
+        for name in intake.wanted().rooms {
+            intake.open_room(&room(&name), Timestamp(0)).await.unwrap();
+        }
+        self.0.intake.send_replace(Some(intake));
+        stop.cancelled().await;
+        self.0.intake.send_replace(None);
+    }
+
+    async fn send(&self, part: &Outgoing) -> Result<Receipt, SendError> {
+        let fault = self.0.answers.lock().unwrap().pop();
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
+        self.0.posted.send_modify(|posted| posted.push(part.clone()));
+        Ok(Receipt { id: part.key.clone(), duplicate: false })
+    }
+
+    async fn typing(&self, _room: &RoomId, _thread: Option<&ThreadId>, _on: bool) {}
+
+    async fn upload(&self, room: &RoomId, file: &Path, caption: &str) -> Result<(), SendError> {
+        let text = format!("{caption} [{}]", file.display());
+        let part = Outgoing { room: room.clone(), thread: None, key: "upload".into(), text, attempts: 0 };
+        self.0.posted.send_modify(|posted| posted.push(part));
+        Ok(())
+    }
+
+    async fn find_room(&self, name: &str) -> Result<Room, SendError> {
+        if name == "nowhere" {
+            return Err(SendError::Permanent { reason: "Room 'nowhere' not found".into() });
+        }
+        Ok(room(name))
+    }
+
+    fn health(&self) -> watch::Receiver<Health> {
+        self.0.health.subscribe()
+    }
+}
+
+pub(crate) fn room(name: &str) -> Room {
+    Room {
+        id: format!("id-{name}").as_str().into(),
+        name: name.into(),
+        kind: RoomKind::Channel,
+        parent: None,
+    }
+}
+
+pub(crate) fn message(id: &str, user: &str, text: &str) -> IncomingMessage {
+    IncomingMessage {
+        connector: "rc".into(),
+        id: id.into(),
+        room: room("general"),
+        thread: None,
+        sender: Sender {
+            id: format!("id-{user}").as_str().into(),
+            username: user.into(),
+            display_name: None,
+        },
+        text: text.into(),
+        addressed: Addressed::Me,
+        sent_at: Timestamp(1_000),
+        warnings: vec![],
+    }
+}
+
+/// What the fake agent saw and how it behaves. The prompt's body is its script.
+#[derive(Debug, Default)]
+pub(crate) struct Agents {
+    pub(crate) prompts: Mutex<Vec<(SessionId, bool, Role, String)>>,
+    pub(crate) contexts: Mutex<Vec<String>>,
+    pub(crate) decisions: Mutex<Vec<Decision>>,
+    pub(crate) unknown: Mutex<Vec<SessionId>>,
+    pub(crate) forgotten: Mutex<Vec<SessionId>>,
+    pub(crate) busy: watch::Sender<usize>,
+    pub(crate) release: watch::Sender<bool>,
+    pub(crate) unusable: Mutex<bool>,
+    sessions: Mutex<usize>,
+}
+
+#[derive(Debug)]
+pub(crate) struct FakeAgent(pub(crate) Arc<Agents>);
+
+#[async_trait]
+impl AgentBackend for FakeAgent {
+    async fn probe(&self) -> Result<AgentInfo, AgentError> {
+        Ok(AgentInfo { version: "1.0".into() })
+    }
+
+    fn new_session_id(&self) -> Option<SessionId> {
+        let mut count = self.0.sessions.lock().unwrap();
+        *count += 1;
+        Some(format!("session-{count}").as_str().into())
+    }
+
+    async fn open(&self, spec: SessionSpec) -> Result<Box<dyn AgentSession>, AgentError> {
+        if *self.0.unusable.lock().unwrap() {
+            return Err(AgentError::Unusable { agent: "claude".into(), reason: "not installed".into() });
+        }
+        let session = spec.session.clone().unwrap();
+        if self.0.unknown.lock().unwrap().contains(&session) {
+            return Err(AgentError::UnknownSession(session));
+        }
+        self.0.contexts.lock().unwrap().push(spec.context.clone().unwrap_or_default());
+        Ok(Box::new(FakeSession {
+            agents: Arc::clone(&self.0),
+            session,
+            spec,
+            events: vec![],
+            asked: HashMap::new(),
+        }))
+    }
+
+    async fn forget(&self, session: &SessionId) {
+        self.0.forgotten.lock().unwrap().push(session.clone());
+    }
+
+    async fn shutdown(&self) {}
+}
+
+#[derive(Debug)]
+struct FakeSession {
+    agents: Arc<Agents>,
+    session: SessionId,
+    spec: SessionSpec,
+    events: Vec<AgentEvent>,
+    asked: HashMap<PermissionId, ToolCall>,
+}
+
+#[async_trait]
+impl AgentSession for FakeSession {
+    fn id(&self) -> &SessionId {
+        &self.session
+    }
+
+    async fn prompt(&mut self, prompt: &str) -> Result<(), AgentError> {
+        let seen = (self.session.clone(), self.spec.resume, self.spec.role.clone(), prompt.to_owned());
+        self.agents.prompts.lock().unwrap().push(seen);
+        let body = prompt.rsplit("] ").next().unwrap_or_default().to_owned();
+        let end = TurnEnd {
+            reason: EndReason::Completed,
+            text: None,
+            error: None,
+            usage: Some(Usage { input_tokens: 3, output_tokens: 2, ..Usage::default() }),
+        };
+        let mut events = vec![AgentEvent::Message(format!("echo: {body}")), AgentEvent::End(end)];
+        if let Some(path) = body.strip_prefix("read ") {
+            let call = ToolCall {
+                agent: "claude".into(),
+                tool: "Read".into(),
+                params: serde_json::json!({ "file_path": path }),
+                call_id: Some("call-1".into()),
+            };
+            events.insert(0, AgentEvent::Permission { id: "p1".into(), call: call.clone() });
+            events.insert(0, AgentEvent::ToolStarted(call.clone()));
+            self.asked.insert("p1".into(), call);
+        }
+        events.reverse();
+        self.events = events;
+        if body.starts_with("fail") {
+            self.events = vec![AgentEvent::End(TurnEnd {
+                reason: EndReason::Unavailable,
+                text: None,
+                error: Some("secret inner words".into()),
+                usage: None,
+            })];
+        }
+        Ok(())
+    }
+
+    async fn next_event(&mut self) -> Result<AgentEvent, AgentError> {
+        let slow =
+            self.agents.prompts.lock().unwrap().last().is_some_and(|(.., prompt)| prompt.contains("slow"));
+        if slow {
+            let busy = Busy::new(&self.agents);
+            let mut release = self.agents.release.subscribe();
+            release.wait_for(|release| *release).await.unwrap();
+            drop(busy);
+        }
+        self.events.pop().ok_or_else(|| AgentError::Died("no more events".into()))
+    }
+
+    async fn answer(&mut self, id: &PermissionId, decision: Decision) -> Result<(), AgentError> {
+        assert!(self.asked.remove(id).is_some());
+        self.agents.decisions.lock().unwrap().push(decision);
+        Ok(())
+    }
+
+    async fn cancel(&mut self) {}
+}
+
+struct Busy<'a>(&'a Agents);
+
+impl<'a> Busy<'a> {
+    fn new(agents: &'a Agents) -> Self {
+        agents.busy.send_modify(|busy| *busy += 1);
+        Self(agents)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.busy.send_modify(|busy| *busy -= 1);
+    }
+}
+
+/// A home that outlives gateways.
+#[derive(Debug)]
+pub(crate) struct Home {
+    directory: tempfile::TempDir,
+    pub(crate) config: Config,
+    pub(crate) platform: Arc<Platform>,
+    pub(crate) agents: Arc<Agents>,
+}
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let config = config(directory.path());
+        Self { directory, config, platform: Platform::new(), agents: Arc::default() }
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.directory.path().join("state.db")
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) async fn start(&self) -> Gateway {
+        let parts = Parts {
+            config: self.config.clone(),
+            store: Store::open(&self.database()).unwrap(),
+            connectors: vec![("rc".into(), Arc::new(FakeConnector(Arc::clone(&self.platform))))],
+            agents: vec![("claude".into(), Arc::new(FakeAgent(Arc::clone(&self.agents))))],
+            clock: Arc::new(SystemClock),
+            vault: self.directory.path().join("credentials"),
+        };
+        Gateway::start(parts).await.unwrap()
+    }
+
+    pub(crate) fn prompts(&self) -> Vec<String> {
+        self.agents.prompts.lock().unwrap().iter().map(|(.., prompt)| prompt.clone()).collect()
+    }
+
+    pub(crate) async fn until_busy(&self, count: usize) {
+        let mut busy = self.agents.busy.subscribe();
+        tokio::time::timeout(PATIENCE, busy.wait_for(|busy| *busy >= count)).await.expect("turns").unwrap();
+    }
+}
+
+pub(crate) async fn stop(gateway: Gateway) {
+    gateway.stop(CancellationToken::new()).await;
+}
+
+/// Ends the gateway without letting turns end: what a kill leaves behind, but for the store's own thread.
+pub(crate) async fn abandon(gateway: Gateway) {
+    let hurry = CancellationToken::new();
+    hurry.cancel();
+    gateway.stop(hurry).await;
+}
+
+fn config(directory: &Path) -> Config {
+    Config {
+        source: directory.join("config.yaml"),
+        dialect: Dialect::V01,
+        connectors: vec![ConnectorConfig {
+            name: "rc".into(),
+            kind: "fake".into(),
+            served: true,
+            settings: None,
+            owners: vec!["alice".into()],
+            guests: vec!["gina".into()],
+            filter_sender: true,
+            require_mention: true,
+            reply_in_thread: false,
+            timezone: None,
+            context_files: vec![],
+            allowed_rooms: vec![],
+        }],
+        agents: vec![AgentConfig {
+            name: "claude".into(),
+            kind: "fake".into(),
+            served: true,
+            settings: None,
+            working_directory: directory.canonicalize().unwrap(),
+            session_prefix: "agent-chat".into(),
+            context_files: vec![],
+            timeout: Duration::from_mins(6),
+            permissions: Permissions {
+                enabled: false,
+                timeout: Duration::from_mins(5),
+                skip_owner_approval: false,
+            },
+            rules: [(Role::owner(), vec![acg_policy::Rule::new("read", None).unwrap()])].into(),
+        }],
+        watchers: vec![WatcherConfig {
+            name: "w".into(),
+            connector: "rc".into(),
+            agent: "claude".into(),
+            room: WatchedRoom::Named("general".into()),
+            session_id: None,
+            thread_sessions: false,
+            context_files: vec![],
+            online_notification: None,
+            offline_notification: None,
+        }],
+        limits: Limits {
+            max_queue_depth: 100,
+            max_concurrent_turns: 8,
+            drain_timeout: Duration::from_secs(30),
+            interrupted: Interrupted::Resume,
+        },
+        not_yet: vec![],
+    }
+}

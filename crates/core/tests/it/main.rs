@@ -1,0 +1,6 @@
+//! The whole core against a platform and an agent in memory.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod fakes;
+mod flow;
+mod restart;
