@@ -1,0 +1,168 @@
+//! Everything the main job takes: fake Rocket.Chat, mock model, real Claude Code, and the binary between them.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::time::Duration;
+
+use acg_testing::model_api::MockModel;
+use acg_testing::rocketchat::{AddUser, FakeServer, Options, Say};
+
+use crate::harness::{PASSWORD, TestHome};
+
+/// A real agent starts, thinks and is started again within this time, also on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+pub(super) struct Stack {
+    pub(super) home: TestHome,
+    pub(super) server: FakeServer,
+    pub(super) model: MockModel,
+    bot: String,
+    people: Vec<(&'static str, String)>,
+    room: String,
+}
+
+impl Stack {
+    /// `None` if Claude Code is not installed. `extra` are lines for the watcher's entry.
+    pub(super) async fn new(extra: &[&str]) -> Option<Self> {
+        let claude = acg_testing::tools::require("claude")?;
+        let server = FakeServer::start(Options::default()).await;
+        let world = server.world();
+        let bot = world.add_user("bot", AddUser::bot(PASSWORD));
+        let people: Vec<_> =
+            ["alice", "gina"].map(|name| (name, world.add_user(name, AddUser::password("x")))).to_vec();
+        let room = world.add_channel("general", &[&people[0].1, &people[1].1, &bot]);
+        let model = MockModel::start().await;
+        let home = TestHome::new();
+        std::fs::create_dir_all(home.root().join("work")).unwrap();
+        std::fs::create_dir_all(home.root().join("claude")).unwrap();
+        // Notes each start of the program, then becomes it.
+        home.write(
+            "claude.sh",
+            &format!(
+                "#!/bin/sh\necho \"$$ $*\" >> '{}'\nexec '{}' \"$@\"\n",
+                home.root().join("starts").display(),
+                claude.display()
+            ),
+        );
+        let script = home.root().join("claude.sh");
+        std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
+        home.write(
+            "config.yaml",
+            &format!(
+                "connectors:\n  - name: rc\n    type: rocketchat\n    server:\n      url: {url}\n      username: bot\n      password: {PASSWORD}\n    allowed_users:\n      owners: [alice]\n      guests: [gina]\nagents:\n  claude:\n    type: claude\n    command: {command}\n    working_directory: work\n    owner_allowed_tools:\n      - tool: read|glob|grep\nwatchers:\n  - name: w0\n    room: general\n{extra}",
+                url = server.url(),
+                command = script.display(),
+                extra = extra.iter().map(|line| format!("    {line}\n")).collect::<String>(),
+            ),
+        );
+        Some(Self { home, server, model, bot, people, room })
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.home.command(args);
+        command
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("CLAUDE_CONFIG_DIR", self.home.root().join("claude"))
+            .env("ANTHROPIC_BASE_URL", self.model.url())
+            .env("ANTHROPIC_API_KEY", "sk-ant-mock")
+            .env("CLAUDE_CODE_MAX_RETRIES", "1");
+        for name in [
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
+            "DISABLE_AUTOUPDATER",
+            "DISABLE_TELEMETRY",
+            "DISABLE_ERROR_REPORTING",
+        ] {
+            command.env(name, "1");
+        }
+        command
+    }
+
+    #[track_caller]
+    fn run(&self, args: &[&str]) -> String {
+        let output = self.command(args).output().unwrap();
+        self.home.done(&output).good()
+    }
+
+    /// Starts the gateway and waits until it has connected.
+    #[track_caller]
+    pub(super) fn start(&self) {
+        let text = self.run(&["start", "--wait", "20"]);
+        assert!(text.contains("Gateway started successfully."), "{text}\n{}", self.home.log());
+    }
+
+    #[track_caller]
+    pub(super) fn restart(&self) {
+        let text = self.run(&["restart", "--wait", "20"]);
+        assert!(text.contains("Gateway started successfully."), "{text}\n{}", self.home.log());
+    }
+
+    #[track_caller]
+    pub(super) fn stop(&self) {
+        assert!(self.run(&["stop"]).contains("Gateway stopped"));
+    }
+
+    pub(super) async fn say(&self, text: &str) -> String {
+        self.say_as("alice", text).await
+    }
+
+    pub(super) async fn say_as(&self, who: &str, text: &str) -> String {
+        self.say_with(who, Say { text: text.into(), ..Say::default() }).await
+    }
+
+    #[expect(clippy::unused_async, reason = "the fake's world may come to wait for its clients")]
+    pub(super) async fn say_with(&self, who: &str, say: Say) -> String {
+        let user = &self.people.iter().find(|(name, _)| *name == who).unwrap().1;
+        self.server.world().say_with(user, &self.room, say)
+    }
+
+    /// What the bot has posted, in order.
+    pub(super) fn replies(&self) -> Vec<String> {
+        let messages = self.server.world().messages(&self.room);
+        messages.into_iter().filter(|message| message.user == self.bot).map(|message| message.text).collect()
+    }
+
+    pub(super) async fn until_replies(&self, count: usize) {
+        let (room, bot) = (self.room.clone(), self.bot.clone());
+        let seen = self.server.try_wait_for(
+            move |world| {
+                world.messages(&room).iter().filter(|message| message.user == bot).count() >= count
+            },
+            PATIENCE,
+        );
+        assert!(seen.await, "{count} replies expected: {:?}\n{}", self.replies(), self.home.log());
+    }
+
+    /// One line for each start of Claude Code for a session: pid and arguments.
+    pub(super) fn processes(&self) -> Vec<String> {
+        let starts = std::fs::read_to_string(self.home.root().join("starts")).unwrap_or_default();
+        starts.lines().filter(|line| line.contains("stream-json")).filter(|line| line.contains("--session-id") || line.contains("--resume")).map(str::to_owned).collect()
+    }
+
+    /// The Claude processes that still live.
+    pub(super) fn agents_alive(&self) -> Vec<String> {
+        let starts = std::fs::read_to_string(self.home.root().join("starts")).unwrap_or_default();
+        let lives = |line: &&str| {
+            let pid = line.split(' ').next().and_then(|pid| pid.parse().ok()).and_then(rustix::process::Pid::from_raw);
+            pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+        };
+        starts.lines().filter(lives).map(str::to_owned).collect()
+    }
+
+    /// The room's session, as `list` tells it.
+    pub(super) fn session(&self) -> String {
+        let list = self.home.run(&["list", "--json"]).json();
+        let list = list.as_array().or_else(|| list["data"].as_array()).unwrap();
+        list[0]["session_id"].as_str().unwrap().to_owned()
+    }
+
+    /// The working directory as the agent sees it.
+    pub(super) fn work(&self) -> String {
+        self.home.root().join("work").canonicalize().unwrap().display().to_string()
+    }
+
+    /// Everything tools gave back to the model.
+    pub(super) fn tool_results(&self) -> Vec<String> {
+        let requests = self.model.requests();
+        requests.iter().flat_map(acg_testing::model_api::Request::tool_results).map(|result| result.text).collect()
+    }
+}

@@ -1,0 +1,12 @@
+//! The real binary, from outside: texts, exit codes, files, and what is left behind.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail where it stands")]
+
+mod config;
+
+mod control;
+mod end_to_end;
+mod harness;
+mod lifecycle;
+mod logs;
+mod texts;
