@@ -103,3 +103,18 @@ async fn errors_of_the_provider_are_told_apart() {
     assert_eq!(seen.messages, ["mock: well"]);
     backend.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_prompt_of_a_megabyte_with_every_odd_character_arrives_whole() {
+    let Some(home) = Home::real().await else { return };
+    let backend = home.backend();
+    let id = backend.new_session_id().unwrap();
+    let mut session = backend.open(spec(&id)).await.unwrap();
+    let odd = "line\nline\r\t\u{0}\u{1b}[31m\u{2028}\u{202e}\u{fffd}😀\\n\"}{";
+    let prompt = format!("{odd}{}[[text:got it]]end", "x".repeat(1024 * 1024));
+    let seen = turn(&mut session, &prompt, &Decision::Allow).await;
+    assert_eq!(seen.messages, ["got it"], "{:?}", seen.end);
+    let request = home.model.wait_for("the prompt", |request| request.prompt().ends_with("end")).await;
+    assert_eq!(request.prompt().len(), prompt.len());
+    backend.shutdown().await;
+}
