@@ -467,6 +467,9 @@ proptest::proptest! {
                         if let Some(question) = open.remove(&id)
                             && *allow
                         {
+                            if kind == "can_use_tool" {
+                                asked = Some(question.clone());
+                            }
                             granted.push(question);
                         }
                         effects.extend(machine.answer(&id, &decision));
@@ -502,7 +505,7 @@ proptest::proptest! {
                         if frame.pointer("/response/response/behavior") == Some(&"allow".into()) {
                             let input = frame["response"]["response"]["updatedInput"].clone();
                             let at = granted.iter().position(|(tool, granted)| {
-                                *granted == input && asked.as_ref().is_none_or(|(asked, _)| asked == tool)
+                                asked.as_ref() == Some(&(tool.clone(), input.clone())) && *granted == input
                             });
                             proptest::prop_assert!(at.is_some(), "{:?} let {} through", step, input);
                             granted.remove(at.unwrap());
