@@ -50,6 +50,49 @@ impl ConnectorIntake {
         Ok(None)
     }
 
+    async fn take_in(&self, inbound: Inbound) -> Result<Accepted, IntakeError> {
+        if self.hub.phases.intake.is_cancelled() {
+            return Err(IntakeError::Closing);
+        }
+        let message = &inbound.message;
+        let Some(start) = self.start_mark(&message.room.id) else { return Ok(Accepted::NotWatched) };
+        if inbound.edited {
+            let known =
+                self.hub.store.known(&self.name, &message.room.id, &message.id).await.map_err(stored)?;
+            if !known.is_empty() {
+                let changed = self
+                    .hub
+                    .store
+                    .replace_text(&self.name, &message.room.id, &message.id, &message.text)
+                    .await
+                    .map_err(stored)?;
+                return Ok(if changed { Accepted::Updated } else { Accepted::Known });
+            }
+        }
+        if message.sent_at < start {
+            return Ok(Accepted::BeforeStart);
+        }
+        let watchers = lock(&self.hub.watchers).taking(&self.name, &message.room.id);
+        if watchers.is_empty() {
+            return Ok(Accepted::NotWatched);
+        }
+        let Some(role) = self.role(&inbound).await? else {
+            debug!(connector = %self.name, from = %message.sender.username.escape_debug(), "Message ignored: no role.");
+            return Ok(Accepted::NoRole);
+        };
+        if !is_for_us(self.part.config.require_mention, &inbound) {
+            return Ok(Accepted::NotAddressed);
+        }
+        let mut result = Accepted::Known;
+        for watcher in &watchers {
+            match self.accept(watcher, &role, &inbound).await? {
+                Accepted::Known => {}
+                other => result = other,
+            }
+        }
+        Ok(result)
+    }
+
     /// Where a message's room starts for us. A room that was not opened in this run is not served.
     fn start_mark(&self, room: &RoomId) -> Option<Timestamp> {
         lock(&self.part.opened).get(room).copied()
@@ -204,46 +247,11 @@ impl Intake for ConnectorIntake {
     }
 
     async fn offer(&self, inbound: Inbound) -> Result<Accepted, IntakeError> {
-        if self.hub.phases.intake.is_cancelled() {
-            return Err(IntakeError::Closing);
-        }
-        let message = &inbound.message;
-        let Some(start) = self.start_mark(&message.room.id) else { return Ok(Accepted::NotWatched) };
-        if inbound.edited {
-            let known =
-                self.hub.store.known(&self.name, &message.room.id, &message.id).await.map_err(stored)?;
-            if !known.is_empty() {
-                let changed = self
-                    .hub
-                    .store
-                    .replace_text(&self.name, &message.room.id, &message.id, &message.text)
-                    .await
-                    .map_err(stored)?;
-                return Ok(if changed { Accepted::Updated } else { Accepted::Known });
-            }
-        }
-        if message.sent_at < start {
-            return Ok(Accepted::BeforeStart);
-        }
-        let watchers = lock(&self.hub.watchers).taking(&self.name, &message.room.id);
-        if watchers.is_empty() {
-            return Ok(Accepted::NotWatched);
-        }
-        let Some(role) = self.role(&inbound).await? else {
-            debug!(connector = %self.name, from = %message.sender.username.escape_debug(), "Message ignored: no role.");
-            return Ok(Accepted::NoRole);
-        };
-        if !is_for_us(self.part.config.require_mention, &inbound) {
-            return Ok(Accepted::NotAddressed);
-        }
-        let mut result = Accepted::Known;
-        for watcher in &watchers {
-            match self.accept(watcher, &role, &inbound).await? {
-                Accepted::Known => {}
-                other => result = other,
-            }
-        }
-        Ok(result)
+        let id = inbound.message.id.clone();
+        let sent_at = inbound.message.sent_at.0;
+        let result = self.take_in(inbound).await;
+        debug!(connector = %self.name, message = %id, sent_at, outcome = ?result, "Message offered.");
+        result
     }
 
     async fn withdraw(&self, room: &RoomId, message: &MessageId) -> Result<bool, IntakeError> {

@@ -4,8 +4,6 @@
 
 mod stack;
 
-use std::time::Duration;
-
 use acg_testing::rocketchat::Say;
 
 use stack::Stack;
@@ -13,7 +11,7 @@ use stack::Stack;
 /// The whole of it: a mention, a second turn in the same process, tools, a restart, the same session.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_room_talks_to_claude_today_and_after_a_restart() {
-    let Some(stack) = Stack::new(&[]).await else { return };
+    let Some(stack) = Stack::new().await else { return };
     stack.start();
 
     stack.say("@bot hello there").await;
@@ -32,8 +30,8 @@ async fn a_room_talks_to_claude_today_and_after_a_restart() {
     let processes = stack.processes();
     assert_eq!(processes.len(), 2, "{processes:?}");
     let session = stack.session();
-    assert!(processes[0].contains(&format!("--session-id {session}")), "{processes:?}");
-    assert!(processes[1].contains(&format!("--resume {session}")), "{processes:?}");
+    assert!(processes[0].contains(&format!("--session-id={session}")), "{processes:?}");
+    assert!(processes[1].contains(&format!("--resume={session}")), "{processes:?}");
     let last = stack.model.requests().last().unwrap().body.to_string();
     assert!(last.contains("hello there") && last.contains("second answer"), "the session remembers");
     let log = stack.home.log();
@@ -46,7 +44,7 @@ async fn a_room_talks_to_claude_today_and_after_a_restart() {
 /// A tool counts as run only if the model was given its result, and as refused only if nothing was written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reading_inside_is_allowed_by_rule_and_everything_else_refused() {
-    let Some(stack) = Stack::new(&[]).await else { return };
+    let Some(stack) = Stack::new().await else { return };
     stack.home.write("work/notes.txt", "the notes say 4711\n");
     stack.home.write("outside.txt", "must stay unread 0815\n");
     stack.start();
@@ -73,7 +71,9 @@ async fn reading_inside_is_allowed_by_rule_and_everything_else_refused() {
 
     // A guest has no rule: the same call is refused.
     let before = stack.tool_results().len();
-    stack.say_as("gina", &format!("@bot [[tool:Read {{\"file_path\":\"{work}/notes.txt\"}}]] [[text:no]]")).await;
+    stack
+        .say_as("gina", &format!("@bot [[tool:Read {{\"file_path\":\"{work}/notes.txt\"}}]] [[text:no]]"))
+        .await;
     stack.until_replies(5).await;
     assert!(stack.tool_results()[before..].iter().all(|result| !result.contains("4711")));
     stack.stop();
@@ -82,7 +82,7 @@ async fn reading_inside_is_allowed_by_rule_and_everything_else_refused() {
 /// Nothing is lost and nothing said twice over a kill in the middle of a turn, and while nobody listened.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_in_the_middle_of_a_turn_loses_nothing_and_says_nothing_twice() {
-    let Some(stack) = Stack::new(&[]).await else { return };
+    let Some(stack) = Stack::new().await else { return };
     stack.start();
     stack.say("@bot [[text:before]]").await;
     stack.until_replies(1).await;
@@ -119,7 +119,7 @@ async fn a_kill_in_the_middle_of_a_turn_loses_nothing_and_says_nothing_twice() {
 /// A server that is away, restarts and comes back; the gateway is told apart from it in `status`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_of_the_server_is_shown_and_made_up_for() {
-    let Some(stack) = Stack::new(&[]).await else { return };
+    let Some(stack) = Stack::new().await else { return };
     stack.start();
     stack.say("@bot [[text:one]]").await;
     stack.until_replies(1).await;
@@ -137,7 +137,7 @@ async fn an_outage_of_the_server_is_shown_and_made_up_for() {
 /// `send`, `list`, `pause`, `resume` and `reset` against a live room.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_reach_the_room_and_the_session() {
-    let Some(stack) = Stack::new(&[]).await else { return };
+    let Some(stack) = Stack::new().await else { return };
     stack.start();
     let sent = stack.home.run(&["send", "general", "hello", "from", "a", "script"]);
     assert_eq!(sent.good(), "Sent.\n");
@@ -162,10 +162,10 @@ async fn commands_reach_the_room_and_the_session() {
     stack.stop();
 }
 
-/// Stopping while idle is quick, with a live connection and a live agent process.
+/// A stop ends the agent's processes and the typing sign.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_left_running_after_a_stop() {
-    let Some(stack) = Stack::new(&[]).await else { return };
+    let Some(stack) = Stack::new().await else { return };
     stack.start();
     stack.say("@bot [[text:one]]").await;
     stack.until_replies(1).await;
@@ -173,5 +173,4 @@ async fn nothing_is_left_running_after_a_stop() {
     assert!(stack.agents_alive().is_empty(), "{:?}", stack.agents_alive());
     let typing = stack.server.record().typing.clone();
     assert!(typing.iter().any(|event| event.on) && !typing.last().unwrap().on, "{typing:?}");
-    let _quick = Duration::from_secs(1);
 }

@@ -10,7 +10,7 @@ use acg_testing::rocketchat::{AddUser, FakeServer, Options, Say};
 use crate::harness::{PASSWORD, TestHome};
 
 /// A real agent starts, thinks and is started again within this time, also on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) struct Stack {
     pub(super) home: TestHome,
@@ -22,8 +22,8 @@ pub(super) struct Stack {
 }
 
 impl Stack {
-    /// `None` if Claude Code is not installed. `extra` are lines for the watcher's entry.
-    pub(super) async fn new(extra: &[&str]) -> Option<Self> {
+    /// `None` if Claude Code is not installed.
+    pub(super) async fn new() -> Option<Self> {
         let claude = acg_testing::tools::require("claude")?;
         let server = FakeServer::start(Options::default()).await;
         let world = server.world();
@@ -49,10 +49,9 @@ impl Stack {
         home.write(
             "config.yaml",
             &format!(
-                "connectors:\n  - name: rc\n    type: rocketchat\n    server:\n      url: {url}\n      username: bot\n      password: {PASSWORD}\n    allowed_users:\n      owners: [alice]\n      guests: [gina]\nagents:\n  claude:\n    type: claude\n    command: {command}\n    working_directory: work\n    owner_allowed_tools:\n      - tool: read|glob|grep\nwatchers:\n  - name: w0\n    room: general\n{extra}",
+                "connectors:\n  - name: rc\n    type: rocketchat\n    server:\n      url: {url}\n      username: bot\n      password: {PASSWORD}\n    allowed_users:\n      owners: [alice]\n      guests: [gina]\nagents:\n  claude:\n    type: claude\n    command: {command}\n    working_directory: work\n    owner_allowed_tools:\n      - tool: read|glob|grep\nwatchers:\n  - name: w0\n    room: general\n",
                 url = server.url(),
                 command = script.display(),
-                extra = extra.iter().map(|line| format!("    {line}\n")).collect::<String>(),
             ),
         );
         Some(Self { home, server, model, bot, people, room })
@@ -65,7 +64,8 @@ impl Stack {
             .env("CLAUDE_CONFIG_DIR", self.home.root().join("claude"))
             .env("ANTHROPIC_BASE_URL", self.model.url())
             .env("ANTHROPIC_API_KEY", "sk-ant-mock")
-            .env("CLAUDE_CODE_MAX_RETRIES", "1");
+            .env("CLAUDE_CODE_MAX_RETRIES", "1")
+            .env("ACG_LOG", "debug");
         for name in [
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
             "DISABLE_AUTOUPDATER",
@@ -124,25 +124,29 @@ impl Stack {
     pub(super) async fn until_replies(&self, count: usize) {
         let (room, bot) = (self.room.clone(), self.bot.clone());
         let seen = self.server.try_wait_for(
-            move |world| {
-                world.messages(&room).iter().filter(|message| message.user == bot).count() >= count
-            },
+            move |world| world.messages(&room).iter().filter(|message| message.user == bot).count() >= count,
             PATIENCE,
         );
         assert!(seen.await, "{count} replies expected: {:?}\n{}", self.replies(), self.home.log());
     }
 
-    /// One line for each start of Claude Code for a session: pid and arguments.
+    /// One line for each start of Claude Code for the room's session: pid and arguments. (The check of the
+    /// program at start has a session of its own.)
     pub(super) fn processes(&self) -> Vec<String> {
+        let session = self.session();
         let starts = std::fs::read_to_string(self.home.root().join("starts")).unwrap_or_default();
-        starts.lines().filter(|line| line.contains("stream-json")).filter(|line| line.contains("--session-id") || line.contains("--resume")).map(str::to_owned).collect()
+        starts.lines().filter(|line| line.contains(&session)).map(str::to_owned).collect()
     }
 
     /// The Claude processes that still live.
     pub(super) fn agents_alive(&self) -> Vec<String> {
         let starts = std::fs::read_to_string(self.home.root().join("starts")).unwrap_or_default();
         let lives = |line: &&str| {
-            let pid = line.split(' ').next().and_then(|pid| pid.parse().ok()).and_then(rustix::process::Pid::from_raw);
+            let pid = line
+                .split(' ')
+                .next()
+                .and_then(|pid| pid.parse().ok())
+                .and_then(rustix::process::Pid::from_raw);
             pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
         };
         starts.lines().filter(lives).map(str::to_owned).collect()
@@ -163,6 +167,10 @@ impl Stack {
     /// Everything tools gave back to the model.
     pub(super) fn tool_results(&self) -> Vec<String> {
         let requests = self.model.requests();
-        requests.iter().flat_map(acg_testing::model_api::Request::tool_results).map(|result| result.text).collect()
+        requests
+            .iter()
+            .flat_map(acg_testing::model_api::Request::tool_results)
+            .map(|result| result.text)
+            .collect()
     }
 }
