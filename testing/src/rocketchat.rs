@@ -1,7 +1,7 @@
 //! A fake Rocket.Chat server (6.5.3 by default): DDP over WebSocket and REST, in process, on a loopback port.
 //!
 //! Faithful to traffic recorded from a real server; `tests/it/rocketchat_replay.rs` proves it field by field.
-//! [`world`] is a pure core; `session` (DDP) and `rest` are pure too; `serve` and `net` are the only I/O.
+//! `world` is a pure core; `session` (DDP) and `rest` are pure too; `serve` and `net` are the only I/O.
 //! Not modelled: markdown beyond mentions and emoji, URL previews, livechat, federation, encryption by key.
 
 mod doc;

@@ -285,7 +285,7 @@ impl AgentBackend for ClaudeBackend {
             context: spec.context.clone(),
         };
         if let Some(idle) = idle {
-            if idle.process.is_alive() && idle.key == key {
+            if idle.key == key && idle.process.answers().await {
                 let transport = Transport::Live { process: idle.process, key };
                 return Ok(Box::new(ClaudeSession::new(session, transport, lease)));
             }

@@ -74,9 +74,17 @@ pub(crate) enum StartError {
 }
 
 enum Command {
-    Prompt { text: String, written: oneshot::Sender<()> },
-    Answer { id: PermissionId, decision: Decision },
+    Prompt {
+        text: String,
+        written: oneshot::Sender<()>,
+    },
+    Answer {
+        id: PermissionId,
+        decision: Decision,
+    },
     Interrupt,
+    /// Answered if the program still runs; dropped if not.
+    Check(oneshot::Sender<()>),
     Close,
     Kill,
 }
@@ -177,6 +185,15 @@ impl Process {
 
     pub(crate) fn is_alive(&self) -> bool {
         !self.ended.is_cancelled() && !self.commands.is_closed()
+    }
+
+    /// Whether the program runs at this moment. An idle process is asked before it is used: a prompt given to
+    /// one that has just died would fail the turn for nothing.
+    pub(crate) async fn answers(&self) -> bool {
+        let (alive, is_alive) = oneshot::channel();
+        self.is_alive()
+            && self.send(Command::Check(alive)).await.is_ok()
+            && matches!(timeout(WRITE, is_alive).await, Ok(Ok(())))
     }
 
     fn gone() -> AgentError {
@@ -351,6 +368,12 @@ impl Task {
             Some(Command::Interrupt) => {
                 let effects = self.machine.interrupt();
                 self.apply(effects);
+            }
+            Some(Command::Check(alive)) => {
+                // Asks the kernel: the news of an end may still be on its way to this task.
+                if !self.stdout_over && matches!(self.child.try_wait(), Ok(None)) {
+                    let _unheard = alive.send(());
+                }
             }
             Some(Command::Close) => self.close(),
             Some(Command::Kill) => self.end(),

@@ -1,3 +1,5 @@
+//! The keys of `type: claude`: what is read, refused and defaulted.
+
 use std::path::Path;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! The turn machine against frames: recorded sessions, hostile lines, every permission path.
+
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::path::Path;
