@@ -131,6 +131,8 @@ async fn prepare(shared: &Arc<Shared>, intake: &Arc<dyn Intake>) -> Result<(Link
         last_alive,
         rooms: HashMap::new(),
         unknown: HashSet::new(),
+        early: HashSet::new(),
+        early_everywhere: false,
         encrypted: HashSet::new(),
         listed: false,
         up_since: None,
@@ -165,6 +167,10 @@ struct Link {
     rooms: HashMap<RoomId, Mailbox>,
     /// Rooms that nobody opened, but that had a message.
     unknown: HashSet<RoomId>,
+    /// Rooms in which something was said before they were opened: they are read back when they are.
+    early: HashSet<RoomId>,
+    /// Too many such rooms to keep: then every room that is opened is read back.
+    early_everywhere: bool,
     /// Rooms in which an encrypted message was met.
     encrypted: HashSet<RoomId>,
     listed: bool,
@@ -330,6 +336,11 @@ impl Link {
         }
         let Some(id) = normalise::room_of(document) else { return };
         let Some(mailbox) = self.rooms.get(&id) else {
+            if self.early.len() < MOST_UNKNOWN {
+                self.early.insert(id.clone());
+            } else {
+                self.early_everywhere = true;
+            }
             if self.unknown.len() < MOST_UNKNOWN && self.unknown.insert(id.clone()) && self.listed {
                 self.ask(Ask::Unknown(id));
             }
@@ -359,7 +370,8 @@ impl Link {
             Tell::Open { room, progress, behind } => {
                 let id = room.id.clone();
                 // What came before anybody listened is on the server still.
-                let behind = self.unknown.remove(&id) || behind;
+                self.unknown.remove(&id);
+                let behind = self.early.remove(&id) || self.early_everywhere || behind;
                 if let Some(mailbox) = self.rooms.get_mut(&id) {
                     mailbox.room = room;
                     return;
@@ -377,6 +389,7 @@ impl Link {
                 self.tasks.spawn(worker.run());
             }
             Tell::Close(id) => {
+                self.early.remove(&id);
                 if let Some(mailbox) = self.rooms.remove(&id) {
                     mailbox.close();
                 }

@@ -59,6 +59,18 @@ async fn messages_of_people_arrive_once_and_in_order() {
     assert!(state.messages[4].message.room.parent.is_some());
 }
 
+/// The server sends the message and, right after it, the changed subscription: neither may hide the other.
+#[tokio::test]
+async fn a_message_said_while_the_rooms_are_still_being_listed_is_not_lost() {
+    let scene = Scene::new().await;
+    let intake = MemoryIntake::new(every_room());
+    scene.server.faults().delay_rest("subscriptions.get", Duration::from_millis(300));
+    let running = Running::start(&scene.by_password(), &intake);
+    running.until_link(Link::Connected).await;
+    scene.say("@bot early");
+    running.until_texts(&["early"]).await;
+}
+
 #[tokio::test]
 async fn an_edit_replaces_and_a_deletion_withdraws_what_waits() {
     let scene = Scene::new().await;
