@@ -296,14 +296,14 @@ async fn probe(part: Arc<AgentPart>, stop: CancellationToken) {
     let name = &part.config.name;
     let checked = match outcome {
         Ok(Ok(info)) => {
-            info!(agent = %name, version = %info.version.escape_debug(), "The agent can be used.");
+            info!(agent = %name, version = %info.version, "The agent can be used.");
             Ok(info.version)
         }
         Ok(Err(error)) => Err(Chain(&error).to_string()),
         Err(_) => Err(format!("no answer within {PROBE_WAIT:?}")),
     };
     if let Err(reason) = &checked {
-        warn!(agent = %name, reason = %reason.escape_debug(), "The agent cannot be used now.");
+        warn!(agent = %name, reason = %reason, "The agent cannot be used now.");
     }
     *lock(&part.checked) = Some(checked);
 }

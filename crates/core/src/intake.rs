@@ -77,7 +77,7 @@ impl ConnectorIntake {
             return Ok(Accepted::NotWatched);
         }
         let Some(role) = self.role(&inbound).await? else {
-            debug!(connector = %self.name, from = %message.sender.username.escape_debug(), "Message ignored: no role.");
+            debug!(connector = %self.name, from = %message.sender.username, "Message ignored: no role.");
             return Ok(Accepted::NoRole);
         };
         if !is_for_us(self.part.config.require_mention, &inbound) {
@@ -129,7 +129,7 @@ impl ConnectorIntake {
             self.hub.store.accept(new, limit, inbound.cursor, self.hub.clock.now()).await.map_err(stored)?;
         Ok(match outcome {
             AcceptOutcome::New(inbox, conversation) => {
-                info!(watcher = %watcher.name, inbox = %inbox, role = %role, from = %message.sender.username.escape_debug(), "Message accepted.");
+                info!(watcher = %watcher.name, inbox = %inbox, role = %role, from = %message.sender.username, "Message accepted.");
                 self.hub.wake_conversation(conversation);
                 self.hub.waiting_changed(&self.name);
                 Accepted::New
@@ -208,7 +208,7 @@ impl Intake for ConnectorIntake {
         if row.id == *id {
             return Ok(Binding::Bound);
         }
-        warn!(connector = %self.name, user = %username.escape_debug(),
+        warn!(connector = %self.name, user = %username,
             "The name belongs to another account than before and gives no role. If that is right: agent-chat-gateway users confirm NAME.");
         Ok(Binding::Conflict { bound: row.id })
     }

@@ -298,7 +298,7 @@ impl Control for Handle {
         for person in self.0.store.people(name).await? {
             lock(&part.roster).bind(&person.username, person.id);
         }
-        warn!(connector = %name, user = %username.escape_debug(), "The name's role was given to the account that holds it now.");
+        warn!(connector = %name, user = %username, "The name's role was given to the account that holds it now.");
         Ok(())
     }
 

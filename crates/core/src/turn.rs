@@ -40,14 +40,15 @@ pub(crate) async fn lane(hub: Arc<Hub>, conversation: ConversationId) {
             hub.conversations.close(&conversation);
             return;
         }
+        // First the slot, then the message: one that is edited or deleted while it waits for a slot still waits.
+        let slots = Arc::clone(&hub.turn_slots);
+        let Some(slot) = stop.run_until_cancelled(slots.acquire_owned()).await else { continue };
         let Some(work) = next_work(&hub, conversation).await else {
+            drop(slot);
             if hub.conversations.again(&conversation) {
                 continue;
             }
             return;
-        };
-        let Some(slot) = stop.run_until_cancelled(Arc::clone(&hub.turn_slots).acquire_owned()).await else {
-            continue;
         };
         if let Err(error) = run(&hub, conversation, &work).await {
             if let Work::GoOn(turn) = work {
@@ -359,6 +360,9 @@ async fn attempt(turn: &Turn<'_>) -> Result<Outcome, CoreError> {
         Ok(session) => session,
         Err(error) => return Ok(not_reached(turn, &shown, error)),
     };
+    if turn.cancel.is_cancelled() {
+        return Ok(Outcome::End(Ending::notice("cancelled", notices::STOPPED_BY_RESET)));
+    }
     let session_id = session.id().clone();
     hub.store.turn_sent(turn.id, &session_id).await?;
 
@@ -495,7 +499,7 @@ fn decide(turn: &Turn<'_>, call: &ToolCall) -> Decision {
         workspace: &turn.agent.config.working_directory,
         resolve: &|path: &Path| path.canonicalize(),
     };
-    let (role, tool, watcher) = (&turn.message.role, call.tool.escape_debug(), &turn.watcher.name);
+    let (role, tool, watcher) = (&turn.message.role, &call.tool, &turn.watcher.name);
     match acg_policy::decide(&request) {
         acg_policy::Verdict::Allow { rule } => {
             info!(%watcher, %role, %tool, %rule, "Tool call allowed.");
@@ -518,7 +522,7 @@ fn finish(turn: &Turn<'_>, session: &SessionId, log: TurnLog, end: TurnEnd) -> E
         log_usage(&turn.message.room.name, usage);
     }
     if let Some(words) = &end.error {
-        warn!(watcher = %turn.watcher.name, %session, words = %words.escape_debug(), "The agent reported an error.");
+        warn!(watcher = %turn.watcher.name, %session, words = %words, "The agent reported an error.");
     } else {
         debug!(watcher = %turn.watcher.name, %session, "Turn ended.");
     }
@@ -545,10 +549,7 @@ fn log_usage(room: &str, usage: &Usage) {
     let cost = usage.cost_usd.map_or_else(|| "n/a".to_owned(), |cost| format!("${cost:.4}"));
     info!(
         "Agent usage [{}] in={} out={} cache_read={} cost={cost}",
-        room.escape_debug(),
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.cache_read_tokens,
+        room, usage.input_tokens, usage.output_tokens, usage.cache_read_tokens,
     );
 }
 

@@ -90,7 +90,7 @@ fn why(arg: &str) -> &'static str {
         | "--system-prompt-file"
         | "--append-system-prompt"
         | "--append-system-prompt-file"
-        | "--system-prompt-snapshot" => "the gateway sets the system prompt; use context_files",
+        | "--system-prompt-snapshot" => "the gateway sets the system prompt; use context_inject_files",
         _ if arg.starts_with('-') => "it is not on the list of harmless arguments",
         _ => "it is not an argument but a bare word",
     }

@@ -146,6 +146,28 @@ async fn conversations_run_in_parallel_up_to_the_cap() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_counts_while_the_message_waits_for_a_free_slot() {
+    let mut home = Home::new();
+    home.config.limits.max_concurrent_turns = 1;
+    let mut second = home.config.watchers[0].clone();
+    second.name = "other".into();
+    second.room = acg_config::WatchedRoom::Named("other".into());
+    home.config.watchers.push(second);
+    let gateway = home.start().await;
+    home.platform.say(message("m1", "alice", "slow")).await;
+    home.until_busy(1).await;
+    let mut elsewhere = message("m2", "alice", "before");
+    elsewhere.room = crate::fakes::room("other");
+    home.platform.say(elsewhere.clone()).await;
+    elsewhere.text = "after".into();
+    let edit = Inbound { message: elsewhere, edited: true, cursor: None };
+    assert_eq!(home.platform.intake().await.offer(edit).await.unwrap(), Accepted::Updated);
+    home.agents.release.send_replace(true);
+    assert_eq!(home.platform.until_posted(2).await, ["echo: slow", "echo: after"]);
+    stop(gateway).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tool_runs_only_where_a_rule_of_the_role_allows_it() {
     let home = Home::new();
     acg_types::fs::write_private(&home.path().join("file"), b"x").unwrap();
