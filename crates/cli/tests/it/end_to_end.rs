@@ -153,6 +153,8 @@ async fn commands_reach_the_room_and_the_session() {
     stack.home.run(&["pause", "w0"]).good();
     assert!(stack.home.run(&["list"]).good().contains("[PAUSED]"));
     stack.say("@bot [[text:unheard]]").await;
+    // It must arrive during the pause: one that is still on its way at `resume` may be answered.
+    crate::harness::wait_for("the message to be ignored", || stack.home.log().contains("NotWatched"));
     stack.home.run(&["resume", "w0"]).good();
     stack.home.run(&["reset", "w0"]).good();
     stack.say("@bot [[text:two]]").await;
