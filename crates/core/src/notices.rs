@@ -37,8 +37,11 @@ pub(crate) fn failed(session: &SessionId) -> String {
     format!("❌ Agent failed to process the request. Please try again. (ref: {})", reference(session))
 }
 
-/// After a restart, for a turn that cannot be gone on with.
+/// After a restart, for a turn that cannot be gone on with. The name is outside data: what could break the
+/// mention or the Markdown is left out.
 pub(crate) fn interrupted(username: &str) -> String {
+    let username: String =
+        username.chars().filter(|c| c.is_alphanumeric() || matches!(c, '.' | '_' | '-')).take(64).collect();
     format!(
         "⚠️ @{username}, the gateway was interrupted while the agent worked on your message, and it is not known \
          how far it came. It was not run again. Please look at what was done, and send the message again if you still need it."

@@ -71,9 +71,12 @@ async fn say(hub: &Arc<Hub>, turn: &UnfinishedTurn) -> Result<(), CoreError> {
         room: turn.conversation.key.room.clone(),
         thread: last.message.thread.clone(),
     };
-    let username: String =
-        last.message.sender.username.chars().filter(|c| !c.is_control()).take(64).collect();
-    let parts = hub.parts(&place, OutgoingKind::Notice, &notices::interrupted(&username), Some(turn.turn))?;
+    let parts = hub.parts(
+        &place,
+        OutgoingKind::Notice,
+        &notices::interrupted(&last.message.sender.username),
+        Some(turn.turn),
+    )?;
     finish(hub, turn, parts).await
 }
 

@@ -247,7 +247,7 @@ async fn answer(turn: &mut Turn<'_>) -> Result<(), CoreError> {
             Outcome::SessionUnknown(session) if turn.going_on => {
                 warn!(watcher = %turn.watcher.name, %session, "An interrupted turn cannot be gone on with: the agent does not know its session.");
                 turn.hub.store.set_session(turn.conversation.id, None, false).await?;
-                break Ending::notice("interrupted", notices::interrupted(&mention(&turn.message)));
+                break Ending::notice("interrupted", notices::interrupted(&turn.message.sender.username));
             }
             Outcome::SessionUnknown(session) if preface.is_empty() => {
                 warn!(watcher = %turn.watcher.name, %session, "The agent no longer knows the session; a new one is started.");
@@ -304,16 +304,6 @@ fn place(turn: &Turn<'_>) -> Place {
         room: turn.conversation.key.room.clone(),
         thread: message.thread.clone().or_else(own_thread),
     }
-}
-
-fn mention(message: &NewMessage) -> String {
-    message
-        .sender
-        .username
-        .chars()
-        .filter(|c| c.is_alphanumeric() || matches!(c, '.' | '_' | '-'))
-        .take(64)
-        .collect()
 }
 
 /// Shows typing until the guard is dropped.
