@@ -54,7 +54,7 @@ impl<'a> WorldHandle<'a> {
         self.with(|world| world.add_group(name, members))
     }
 
-    /// Finds or makes a direct room.
+    /// Finds or makes a direct room; `&[user]` is the room with oneself.
     pub fn add_dm(&self, members: &[&str]) -> String {
         self.with(|world| world.add_dm(members))
     }
@@ -94,9 +94,26 @@ impl<'a> WorldHandle<'a> {
         self.with(|world| world.delete(message));
     }
 
-    /// Adds a reaction.
+    /// Adds a reaction (`:eyes:` or `eyes`): the message is sent again with a new `_updatedAt`.
     pub fn react(&self, user: &str, message: &str, emoji: &str) {
         self.with(|world| world.react(user, message, emoji));
+    }
+
+    /// Takes a reaction back.
+    pub fn unreact(&self, user: &str, message: &str, emoji: &str) {
+        self.with(|world| world.unreact(user, message, emoji));
+    }
+
+    /// Puts a file into a room from the user's own client; `say` gives the words and the thread. Gives the
+    /// message's id.
+    pub fn upload(&self, user: &str, room: &str, name: &str, kind: &str, bytes: &[u8], say: Say) -> String {
+        self.with(|world| world.upload(user, room, name, kind, bytes, say))
+    }
+
+    /// Gives an account another username: the id stays, and the old name is free for somebody else. Reactions keep
+    /// the old name, as on the real server.
+    pub fn rename_user(&self, user: &str, username: &str) {
+        self.with(|world| world.rename_user(user, username));
     }
 
     /// Pins a message.

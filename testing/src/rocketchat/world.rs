@@ -6,6 +6,7 @@
 mod messages;
 mod posting;
 mod queries;
+mod rename;
 mod rooms;
 #[cfg(test)]
 mod tests;

@@ -175,3 +175,76 @@ async fn later_versions_refuse_in_their_own_way() {
         assert_eq!(refused["status"], status, "{version:?}");
     }
 }
+
+fn file(tmid: Option<&str>) -> Value {
+    let mut parts = vec![json!(["msg", "look"])];
+    parts.extend(tmid.map(|tmid| json!(["tmid", tmid])));
+    parts.push(json!(["file", "<file a.txt text/plain 11>"]));
+    json!({ "form": parts })
+}
+
+#[tokio::test]
+async fn a_file_goes_into_a_thread_in_both_manners() {
+    for version in [Version::V6_5, Version::V6_10, Version::V8_0] {
+        let settings = Settings { version, ..Settings::default() };
+        let scene = scene(Options { settings, ..Options::default() }).await;
+        let world = scene.server.world();
+        let room = world.add_channel("room", &[&scene.alice, &scene.bot]);
+        let root = world.say(&scene.alice, &room, "root");
+        let message = if version == Version::V6_5 {
+            scene.call("POST", &format!("rooms.upload/{room}"), Some(&file(Some(&root)))).await
+        } else {
+            let sent = scene.call("POST", &format!("rooms.media/{room}"), Some(&file(None))).await;
+            assert_eq!(world.messages(&room).len(), 1, "nobody sees an unconfirmed file");
+            let id = sent["body"]["file"]["_id"].as_str().unwrap().to_owned();
+            let confirm = format!("rooms.mediaConfirm/{room}/{id}");
+            let odd = json!({ "msg": "look", "tmid": null });
+            let refused = scene.call("POST", &confirm, Some(&odd)).await;
+            assert_eq!(refused["body"]["error"], "Match error: Expected string, got null in field tmid");
+            scene.call("POST", &confirm, Some(&json!({ "msg": "look", "tmid": root }))).await
+        };
+        let message = &message["body"]["message"];
+        assert_eq!((&message["tmid"], &message["msg"]), (&json!(root), &json!("look")), "{version:?}");
+        assert_eq!(world.messages(&room).last().unwrap().thread.as_deref(), Some(root.as_str()));
+    }
+}
+
+#[tokio::test]
+async fn another_session_of_the_same_account_speaks_in_the_room_with_oneself() {
+    let scene = scene(Options::default()).await;
+    let world = scene.server.world();
+    let made = scene.call("POST", "im.create", Some(&json!({ "username": "bot" }))).await;
+    let room = made["body"]["room"]["_id"].as_str().unwrap().to_owned();
+    assert_eq!(made["body"]["room"]["usernames"], json!(["bot"]));
+    let mut connection = scene.listen().await;
+    world.say(&scene.bot, &room, "from my phone");
+    world.upload(&scene.bot, &room, "a.txt", "text/plain", b"hello", Say::default());
+    let body = json!({ "message": { "rid": room, "msg": "from here" } });
+    scene.call("POST", "chat.sendMessage", Some(&body)).await;
+    connection.barrier().await;
+    let seen: Vec<&Value> = connection
+        .frames
+        .iter()
+        .filter(|frame| frame["msg"] == "changed")
+        .map(|frame| &frame["fields"]["args"])
+        .collect();
+    let words: Vec<&Value> = seen.iter().map(|args| &args[0]["msg"]).collect();
+    assert_eq!(words, ["from my phone", "", "from here"]);
+    assert!(seen.iter().all(|args| args[0]["u"]["_id"] == scene.bot.as_str()));
+    assert_eq!(seen[1][0]["file"]["name"], "a.txt");
+    assert_eq!(seen[0][1], json!({ "roomParticipant": true, "roomType": "d" }));
+    let info = scene.call("GET", &format!("rooms.info?roomId={room}"), None).await;
+    assert_eq!(info["body"]["room"]["uids"], json!([scene.bot]));
+}
+
+#[tokio::test]
+async fn a_renamed_user_is_found_by_id_and_the_name_by_who_has_it() {
+    let scene = scene(Options::default()).await;
+    let world = scene.server.world();
+    world.rename_user(&scene.alice, "alice2");
+    let other = world.add_user("alice", AddUser::password("x"));
+    let by_id = scene.call("GET", &format!("users.info?userId={}", scene.alice), None).await;
+    assert_eq!(by_id["body"]["user"]["username"], "alice2");
+    let by_name = scene.call("GET", "users.info?username=alice", None).await;
+    assert_eq!(by_name["body"]["user"]["_id"], other.as_str());
+}

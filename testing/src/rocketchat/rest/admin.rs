@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::doc::{Doc, date, text};
-use super::super::refusal::Refusal;
+use super::super::refusal::{Kind, Refusal};
 use super::super::world::{AddUser, World};
 use super::account::rid;
 use super::{Call, Reply, Route, get, post};
@@ -36,7 +36,7 @@ fn only_admin(world: &World, call: &Call) -> Result<(), Refusal> {
     if world.must_user(&call.user).is("admin") {
         return Ok(());
     }
-    Err(Refusal::of(super::super::refusal::Kind::Unauthorized).forbidden())
+    Err(Refusal::of(Kind::Unauthorized).forbidden())
 }
 
 /// Administrator, or owner of the room.
@@ -62,7 +62,7 @@ fn setting(world: &mut World, call: &Call) -> Result<Reply, Refusal> {
         "DDP_Rate_Limit_User_By_Method_Requests_Allowed" => json!(20),
         "FileUpload_MaxFileSize" => json!(104_857_600),
         "Message_AllowEditing_BlockEditInMinutes" => json!(0),
-        _ => return Err(Refusal::of(super::super::refusal::Kind::Bare)),
+        _ => return Err(Refusal::of(Kind::Bare)),
     };
     only_admin(world, call)?;
     Ok(Reply::Ok(json!({ "_id": call.tail(0), "value": value })))
@@ -86,13 +86,16 @@ fn account(world: &World, uid: &str) -> Value {
     shown
 }
 
+fn taken(username: &str) -> Refusal {
+    Refusal::meteor("error-field-unavailable", &format!("{username} is already in use :("), None)
+}
+
 fn users_create(world: &mut World, call: &Call) -> Result<Reply, Refusal> {
     only_admin(world, call)?;
     let field = |key: &str| call.text(key).map(str::to_owned);
     let username = field("username").unwrap_or_default();
     if world.user_named(&username).is_some() {
-        let text = format!("{username} is already in use :(");
-        return Err(Refusal::meteor("error-field-unavailable", &text, None));
+        return Err(taken(&username));
     }
     let roles: Vec<String> = call.body["roles"]
         .as_array()
@@ -117,17 +120,22 @@ fn users_update(world: &mut World, call: &Call) -> Result<Reply, Refusal> {
     only_admin(world, call)?;
     let uid = call.text("userId").unwrap_or_default().to_owned();
     let data = call.body["data"].clone();
+    if world.user(&uid).is_none() {
+        return Err(Refusal::meteor("error-invalid-user", "Invalid user", None));
+    }
+    if let Some(username) = data["username"].as_str().filter(|name| *name != world.must_user(&uid).username) {
+        if world.user_named(username).is_some() {
+            return Err(taken(username));
+        }
+        world.rename_user(&uid, username);
+    }
     let now = world.now();
-    let user =
-        world.user_mut(&uid).ok_or_else(|| Refusal::meteor("error-invalid-user", "Invalid user", None))?;
+    let Some(user) = world.user_mut(&uid) else { return Err(Refusal::of(Kind::Bare)) };
     if let Some(verified) = data["verified"].as_bool() {
         user.email_verified = verified;
     }
     if let Some(name) = data["name"].as_str() {
         name.clone_into(&mut user.name);
-    }
-    if let Some(username) = data["username"].as_str() {
-        username.clone_into(&mut user.username);
     }
     user.updated = now;
     Ok(Reply::Ok(json!({ "user": account(world, &uid) })))

@@ -1,6 +1,6 @@
 //! Upload in both manners, and download.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::refusal::{Kind, Refusal};
 use super::super::world::{File, Upload, Version, World};
@@ -58,17 +58,41 @@ fn media(world: &mut World, call: &Call) -> Result<Reply, Refusal> {
     Ok(Reply::Ok(json!({ "file": shown })))
 }
 
+/// What the body of `rooms.mediaConfirm` may hold beside `description`: texts, and nothing else.
+const CONFIRM_KEYS: &[&str] =
+    &["msg", "tmid", "avatar", "emoji", "alias", "t", "customFields", "description"];
+
+/// Makes the message of an uploaded file. It is not idempotent: a second call makes a second message [S].
 fn confirm(world: &mut World, call: &Call) -> Result<Reply, Refusal> {
     let rid = open_room(world, call)?;
     let id = call.tail(1).to_owned();
-    let file = world.pending_files.get(&id).filter(|file| file.rid == rid).cloned();
+    let stored = || world.files.iter().find(|file| file.id == id);
+    let file = world.pending_files.get(&id).or_else(stored).cloned();
     let file = file.ok_or_else(|| Refusal::meteor("invalid-file", "", None))?;
+    for (key, value) in call.body.as_object().into_iter().flatten() {
+        if ["groupable", "content"].contains(&key.as_str()) {
+            continue;
+        }
+        if !CONFIRM_KEYS.contains(&key.as_str()) {
+            return Err(Refusal::plain(&format!("Match error: Unknown key in field {key}")));
+        }
+        if !value.is_string() {
+            let found = match value {
+                Value::Null => "null",
+                Value::Bool(_) => "boolean",
+                Value::Number(_) => "number",
+                _ => "object",
+            };
+            return Err(Refusal::plain(&format!("Match error: Expected string, got {found} in field {key}")));
+        }
+    }
     let with = Upload {
         msg: call.text("msg").unwrap_or_default().to_owned(),
         description: call.text("description").map(str::to_owned),
         tmid: call.text("tmid").map(str::to_owned),
     };
-    let message = world.post_file(&call.user, file, &with)?;
+    // The room is the one of the path, whatever room the file was sent to [S].
+    let message = world.post_file(&call.user, File { rid, ..file }, &with)?;
     world.pending_files.remove(&id);
     Ok(Reply::Ok(json!({ "message": message })))
 }

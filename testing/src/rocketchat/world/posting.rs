@@ -62,6 +62,19 @@ const EMOJI: &[&str] = &[
     "no_entry",
     "hourglass_flowing_sand",
     "arrows_counterclockwise",
+    "heavy_check_mark",
+    "ballot_box_with_check",
+    "negative_squared_cross_mark",
+    "no_entry_sign",
+    "octagonal_sign",
+    "ok_hand",
+    "raised_hand",
+    "repeat",
+    "lock",
+    "unlock",
+    "stopwatch",
+    "zap",
+    "100",
 ];
 
 impl World {
@@ -186,6 +199,16 @@ impl World {
         Ok(self.keep_message(message))
     }
 
+    /// Where a message belongs: a thread's replies live in the room of its root, and a reply to a reply belongs
+    /// to the root.
+    fn place(&self, rid: &str, tmid: Option<&str>) -> (String, Option<String>) {
+        let Some(root) = tmid.and_then(|id| self.message(id)) else {
+            return (rid.to_owned(), tmid.map(str::to_owned));
+        };
+        let above = root.get("tmid").and_then(Value::as_str).or(tmid);
+        (text(root, "rid").to_owned(), above.map(str::to_owned))
+    }
+
     /// `chat.sendMessage` and the DDP method: the client may choose the id; a known one changes nothing and gives
     /// `None`.
     pub(crate) fn send_message(&mut self, uid: &str, message: &Value) -> Result<Option<Doc>, Refusal> {
@@ -203,15 +226,7 @@ impl World {
             return Err(Self::size_refusal());
         }
         self.may_impersonate(uid, message)?;
-        let mut rid = rid.to_owned();
-        let mut tmid = message["tmid"].as_str().map(str::to_owned);
-        // A thread's replies live in the room of its root; a reply to a reply belongs to the root.
-        if let Some(root) = tmid.as_deref().and_then(|id| self.message(id)) {
-            text(root, "rid").clone_into(&mut rid);
-            if let Some(above) = root.get("tmid").and_then(Value::as_str) {
-                tmid = Some(above.to_owned());
-            }
-        }
+        let (rid, tmid) = self.place(rid, message["tmid"].as_str());
         let room = self.room(&rid).cloned().ok_or_else(|| Refusal::plain("error-invalid-room"))?;
         self.may_write(uid, &room)?;
         if let Some(id) = message["_id"].as_str()
@@ -345,7 +360,13 @@ impl World {
             let details = json!({ "method": "setReaction" });
             return Err(Refusal::meteor("error-not-allowed", "Invalid emoji provided.", Some(details)));
         }
+        let room = self.room(text(&message, "rid")).cloned().unwrap_or_default();
+        if !self.can_access(&room, uid) {
+            let details = json!({ "method": "setReaction" });
+            return Err(Refusal::meteor("not-authorized", "Not Authorized", Some(details)).forbidden());
+        }
         let key = format!(":{bare}:");
+        // By name, and the name stays when the account is renamed [S].
         let me = json!(self.must_user(uid).username);
         let mut reactions = message.get("reactions").and_then(Value::as_object).cloned().unwrap_or_default();
         let mut names: Vec<Value> =
@@ -353,6 +374,9 @@ impl World {
         let has = names.contains(&me);
         if should == Some(has) {
             return Ok(());
+        }
+        if self.is_read_only_for(&room, uid) {
+            return Err(Refusal::plain("You can't send messages because the room is readonly.").forbidden());
         }
         if has {
             names.retain(|name| *name != me);
@@ -374,9 +398,16 @@ impl World {
         Ok(())
     }
 
-    /// Adds a reaction.
+    /// Adds a reaction, with or without colons. Whoever may read the room may react, member or not [S].
     pub fn react(&mut self, uid: &str, id: &str, emoji: &str) {
-        self.set_reaction(uid, id, emoji, Some(true)).expect("a known message and emoji");
+        self.set_reaction(uid, id, emoji, Some(true))
+            .expect("a known message and emoji, and a readable room");
+    }
+
+    /// Takes a reaction back.
+    pub fn unreact(&mut self, uid: &str, id: &str, emoji: &str) {
+        self.set_reaction(uid, id, emoji, Some(false))
+            .expect("a known message and emoji, and a readable room");
     }
 
     /// Pins a message: it is re-sent, and a `message_pinned` message follows. Gives that message.
@@ -402,9 +433,24 @@ impl World {
         self.pin_message(uid, id).expect("a known message");
     }
 
+    /// Puts a file into a room, as a person's own client does; `say` gives the words and the thread. Gives the
+    /// message's id.
+    pub fn upload(&mut self, uid: &str, rid: &str, name: &str, kind: &str, bytes: &[u8], say: Say) -> String {
+        let id = self.ids.hex();
+        let (rid, name, kind) = (rid.to_owned(), name.to_owned(), kind.to_owned());
+        let file = File { id, rid, name, kind, bytes: bytes.to_vec() };
+        let with = Upload { msg: say.text, description: None, tmid: say.thread };
+        let message = self.post_file(uid, file, &with).expect("a room the user may write to");
+        text(&message, "_id").to_owned()
+    }
+
     /// A message with a file. The answer of the upload is the document as it was before the parsing filled it in.
     pub(crate) fn post_file(&mut self, uid: &str, file: File, with: &Upload) -> Result<Doc, Refusal> {
-        let room = self.room(&file.rid).cloned().ok_or_else(Refusal::room_not_found)?;
+        let (rid, tmid) = self.place(&file.rid, with.tmid.as_deref());
+        let room = self.room(&rid).cloned().ok_or_else(Refusal::room_not_found)?;
+        if self.too_long(&with.msg) || with.description.as_deref().is_some_and(|text| self.too_long(text)) {
+            return Err(Self::size_refusal());
+        }
         self.may_write(uid, &room)?;
         if file.kind == "image/svg+xml" {
             return Err(Refusal::meteor("error-invalid-file-type", "File type is not accepted.", None));
@@ -430,11 +476,13 @@ impl World {
         }
         let mut extra =
             doc(json!({ "file": short, "files": [short], "attachments": [attachment], "groupable": false }));
-        if let Some(tmid) = &with.tmid {
+        if let Some(tmid) = tmid {
             extra.insert("tmid".into(), json!(tmid));
         }
-        let rid = file.rid.clone();
-        self.files.push(file);
+        // A file that is confirmed twice is one file in two messages [S].
+        if self.files.iter().all(|known| known.id != file.id) {
+            self.files.push(file);
+        }
         let message = self.build(uid, &rid, &with.msg, extra, true);
         let mut answer = self.keep_message(message);
         for key in ["groupable", "mentions", "channels"] {

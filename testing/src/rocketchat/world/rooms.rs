@@ -110,12 +110,13 @@ impl World {
         }
     }
 
-    /// Finds or makes the direct room of these users (two or more).
+    /// Finds or makes the direct room of these users. One user, or the same one twice, means the room with
+    /// oneself: `usernames` has one entry, the subscription carries the own name, and the id is no pair of ids [S].
     pub fn add_dm(&mut self, members: &[&str]) -> String {
         let mut uids: Vec<String> = members.iter().map(|&uid| uid.to_owned()).collect();
         uids.sort();
         uids.dedup();
-        let pair = uids.len() <= 2;
+        let pair = uids.len() == 2;
         let known = self.rooms.iter().find(|room| {
             let mut theirs: Vec<&str> = room
                 .get("uids")

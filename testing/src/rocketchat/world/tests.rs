@@ -105,3 +105,60 @@ fn a_verified_address_asks_for_a_code_and_a_dead_token_is_refused() {
     let expired = world.expired_token(&alice);
     assert!(world.login(&json!({ "resume": expired }), None).is_err());
 }
+
+#[test]
+fn a_reaction_is_told_again_and_found_by_what_changed_since() {
+    let (mut world, alice, bot, room) = world();
+    let id = world.say(&bot, &room, "may I?");
+    let mark = world.stamp();
+    told(&mut world);
+    world.react(&alice, &id, "white_check_mark");
+    let again = told(&mut world);
+    assert_eq!(again[0]["reactions"], json!({ ":white_check_mark:": { "usernames": ["alice"] } }));
+    assert!(again[0]["_updatedAt"]["$date"].as_i64() > Some(mark));
+    assert_eq!(world.updated_since(&room, mark)[0]["reactions"], again[0]["reactions"]);
+    world.unreact(&alice, &id, ":white_check_mark:");
+    assert_eq!(told(&mut world)[0].get("reactions"), None);
+}
+
+#[test]
+fn who_may_read_a_room_may_react_and_nobody_else() {
+    let (mut world, alice, bot, room) = world();
+    let stranger = world.add_user("stranger", AddUser::password("x"));
+    let group = world.add_group("group", &[&alice, &bot]);
+    let (open, hidden) = (world.say(&bot, &room, "open"), world.say(&bot, &group, "hidden"));
+    assert!(world.set_reaction(&stranger, &open, ":x:", Some(true)).is_ok());
+    let refused = world.set_reaction(&stranger, &hidden, ":x:", Some(true)).expect_err("no access");
+    assert_eq!(refused.ddp()["error"], "not-authorized");
+}
+
+#[test]
+fn a_new_name_is_everywhere_but_in_reactions() {
+    let (mut world, alice, bot, room) = world();
+    let pair = world.add_dm(&[&alice, &bot]);
+    let own = world.add_dm(&[&alice]);
+    let id = world.say(&alice, &room, "hello");
+    let named = world.say(&bot, &room, "@alice look");
+    world.react(&alice, &id, ":eyes:");
+    world.rename_user(&alice, "alice2");
+    let bob = world.add_user("alice", AddUser::password("x"));
+    let message = world.message(&id).expect("kept").clone();
+    assert_eq!((&message["u"]["_id"], &message["u"]["username"]), (&json!(alice), &json!("alice2")));
+    assert_eq!(message["reactions"], json!({ ":eyes:": { "usernames": ["alice"] } }));
+    assert_eq!(world.message(&named).expect("kept")["msg"], "@alice2 look");
+    assert_eq!(world.sub(&pair, &bot).expect("in it")["name"], "alice2");
+    assert_eq!(world.sub(&room, &alice).expect("in it")["u"]["username"], "alice2");
+    assert_eq!(world.room(&own).expect("made")["usernames"], json!(["alice2"]));
+    assert_eq!(world.user_id("alice"), Some(bob));
+}
+
+#[test]
+fn the_room_with_oneself_has_one_member_and_an_id_of_its_own() {
+    let (mut world, alice, ..) = world();
+    let own = world.add_dm(&[&alice, &alice]);
+    assert_eq!(own, world.add_dm(&[&alice]));
+    let room = world.room(&own).expect("made");
+    assert_eq!((&room["usernames"], &room["uids"]), (&json!(["alice"]), &json!([alice])));
+    assert_eq!((room["usersCount"].clone(), own.len()), (json!(1), 24));
+    assert_eq!(world.sub(&own, &alice).expect("in it")["name"], "alice");
+}

@@ -169,12 +169,6 @@ impl World {
         self.user_named(username).map(|user| user.id.clone())
     }
 
-    /// Gives a username to someone: renames the account, keeps the id.
-    pub fn rename_user(&mut self, uid: &str, username: &str) {
-        let user = self.user_mut(uid).unwrap_or_else(|| panic!("no user with the id {uid}"));
-        username.clone_into(&mut user.username);
-    }
-
     /// Replaces the roles of a user.
     pub fn set_roles(&mut self, uid: &str, roles: &[&str]) {
         let user = self.user_mut(uid).unwrap_or_else(|| panic!("no user with the id {uid}"));
