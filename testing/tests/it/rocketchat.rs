@@ -190,9 +190,9 @@ async fn a_file_goes_into_a_thread_in_both_manners() {
         let scene = scene(Options { settings, ..Options::default() }).await;
         let world = scene.server.world();
         let room = world.add_channel("room", &[&scene.alice, &scene.bot]);
-        let root = world.say(&scene.alice, &room, "root");
+        let start = world.say(&scene.alice, &room, "root");
         let message = if version == Version::V6_5 {
-            scene.call("POST", &format!("rooms.upload/{room}"), Some(&file(Some(&root)))).await
+            scene.call("POST", &format!("rooms.upload/{room}"), Some(&file(Some(&start)))).await
         } else {
             let sent = scene.call("POST", &format!("rooms.media/{room}"), Some(&file(None))).await;
             assert_eq!(world.messages(&room).len(), 1, "nobody sees an unconfirmed file");
@@ -201,11 +201,11 @@ async fn a_file_goes_into_a_thread_in_both_manners() {
             let odd = json!({ "msg": "look", "tmid": null });
             let refused = scene.call("POST", &confirm, Some(&odd)).await;
             assert_eq!(refused["body"]["error"], "Match error: Expected string, got null in field tmid");
-            scene.call("POST", &confirm, Some(&json!({ "msg": "look", "tmid": root }))).await
+            scene.call("POST", &confirm, Some(&json!({ "msg": "look", "tmid": start }))).await
         };
         let message = &message["body"]["message"];
-        assert_eq!((&message["tmid"], &message["msg"]), (&json!(root), &json!("look")), "{version:?}");
-        assert_eq!(world.messages(&room).last().unwrap().thread.as_deref(), Some(root.as_str()));
+        assert_eq!((&message["tmid"], &message["msg"]), (&json!(start), &json!("look")), "{version:?}");
+        assert_eq!(world.messages(&room).last().unwrap().thread.as_deref(), Some(start.as_str()));
     }
 }
 
