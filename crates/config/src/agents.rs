@@ -1,9 +1,10 @@
 //! The entries of `agents:`.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use acg_policy::RolePolicy;
 use acg_types::{AgentName, Role};
 
 use crate::connectors::{check_name, find_type, settings};
@@ -11,7 +12,7 @@ use crate::context::Context;
 use crate::diagnostic::DiagnosticKind;
 use crate::keys;
 use crate::kind::Kinds;
-use crate::model::{AgentConfig, Permissions};
+use crate::model::{AgentConfig, Confinement, Permissions, SessionScope};
 use crate::node::Node;
 use crate::rules::Presets;
 use crate::section::{Section, nearest};
@@ -120,10 +121,13 @@ fn entry(section: &Section<'_>, name: &str, kinds: &Kinds, presets: &Presets) ->
         section.error("timeout", "'timeout' must be greater than 0.", None);
     }
     let permissions = permissions(section, name, timeout);
-    let rules = BTreeMap::from([
+    let policies = [
         (Role::owner(), presets.rules(section, name, "owner_allowed_tools")),
         (Role::guest(), presets.rules(section, name, "guest_allowed_tools")),
-    ]);
+    ]
+    .into_iter()
+    .map(|(role, rules)| (role, Arc::new(RolePolicy { rules, ..RolePolicy::default() })))
+    .collect();
     let working_directory = working_directory(section, name);
     let context_files = section.paths("context_inject_files").unwrap_or_default();
     let session_prefix = section.str("session_prefix").unwrap_or_else(|| "agent-chat".to_owned());
@@ -139,7 +143,12 @@ fn entry(section: &Section<'_>, name: &str, kinds: &Kinds, presets: &Presets) ->
         context_files,
         timeout,
         permissions,
-        rules,
+        policies,
+        session_scope: SessionScope::Room,
+        guest_inherits: false,
+        confinement: Confinement::Off,
+        confine_read: Vec::new(),
+        confine_write: Vec::new(),
     })
 }
 
@@ -149,6 +158,7 @@ fn permissions(section: &Section<'_>, name: &str, timeout: Duration) -> Permissi
         enabled: node.bool("enabled").unwrap_or(false),
         timeout: node.duration("timeout").unwrap_or(Duration::from_mins(5)),
         skip_owner_approval: node.bool("skip_owner_approval").unwrap_or(false),
+        ..Permissions::default()
     };
     if permissions.enabled && timeout <= permissions.timeout {
         let (turn, question) = (timeout.as_secs(), permissions.timeout.as_secs());

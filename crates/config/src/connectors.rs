@@ -1,13 +1,13 @@
 //! The entries of `connectors:`.
 
-use acg_types::ConnectorName;
+use acg_types::{ConnectorName, Role};
 
 use crate::check::check;
 use crate::context::Context;
 use crate::diagnostic::DiagnosticKind;
 use crate::keys::{self, Unserved};
 use crate::kind::{Key, Kind, Kinds, Shape};
-use crate::model::{ConnectorConfig, Settings};
+use crate::model::{ConnectorConfig, Person, Settings};
 use crate::node::{Mark, Node};
 use crate::section::{Section, nearest};
 use crate::templates::Templates;
@@ -177,16 +177,29 @@ fn entry(section: &Section<'_>, name: &str, kinds: &Kinds) -> Option<ConnectorCo
         kind: kind.unwrap_or_default(),
         served,
         settings,
-        owners: people(&users, "owners"),
-        guests: people(&users, "guests"),
+        people: listed(&users),
         filter_sender: section.bool("filter_sender").unwrap_or(true),
         require_mention: section.bool("require_mention").unwrap_or(true),
         reply_in_thread: section.bool("reply_in_thread").unwrap_or(false),
+        permission_reply_in_thread: section.bool("permission_reply_in_thread").unwrap_or(true),
         timezone: timezone(section),
         context_files: section.paths("context_inject_files").unwrap_or_default(),
         allowed_rooms: rooms(section, "allowed_rooms"),
     };
     found.is_some().then_some(connector)
+}
+
+/// Everybody of `allowed_users:`, once. Who is in both lists is an owner.
+fn listed(users: &Section<'_>) -> Vec<Person> {
+    let mut out: Vec<Person> = Vec::new();
+    for (key, role) in [("owners", Role::owner()), ("guests", Role::guest())] {
+        for username in people(users, key) {
+            if !out.iter().any(|person| person.username == username) {
+                out.push(Person { username, role: role.clone() });
+            }
+        }
+    }
+    out
 }
 
 /// Names of people. A pattern would give a role to strangers, so it is refused rather than taken for a name.

@@ -2,9 +2,11 @@
 //!
 //! Owns the order of the steps. All I/O of a load is here, in `secret.rs`, and in the look for working directories.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
+use acg_types::Role;
 use secrecy::SecretString;
 
 use crate::check::check;
@@ -13,7 +15,7 @@ use crate::context::Context;
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::dialect::Certainty;
 use crate::kind::{Kind, Kinds};
-use crate::model::{Config, Dialect, Interrupted, Limits, Settings};
+use crate::model::{BaseRole, Config, Dialect, Interrupted, Limits, RoleConfig, Settings};
 use crate::node::{Mark, Node};
 use crate::rules::Presets;
 use crate::secret::read_limited;
@@ -175,9 +177,18 @@ fn interpret(
         connectors,
         agents: agents.list,
         watchers,
+        roles: built_in_roles(),
         limits,
         not_yet: Vec::new(),
     })
+}
+
+fn built_in_roles() -> BTreeMap<Role, RoleConfig> {
+    let role = |base, may_approve| RoleConfig { base, may_approve, timeout: None, max_waiting: None };
+    BTreeMap::from([
+        (Role::owner(), role(BaseRole::Owner, true)),
+        (Role::guest(), role(BaseRole::Guest, false)),
+    ])
 }
 
 fn refuse_removed(context: &Context<'_>, root: &Node) {

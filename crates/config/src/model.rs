@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use acg_policy::Rule;
+use acg_policy::RolePolicy;
 use acg_types::{AgentName, ConnectorName, Role, SessionId, WatcherName};
 
 /// Which of the Python program's two dialects the file is written in.
@@ -35,6 +35,8 @@ pub struct Config {
     pub agents: Vec<AgentConfig>,
     /// Which rooms talk to which agent.
     pub watchers: Vec<WatcherConfig>,
+    /// Every role that there is; `owner` and `guest` always.
+    pub roles: BTreeMap<Role, RoleConfig>,
     /// Limits of the whole gateway.
     pub limits: Limits,
     /// Parts of the file that are valid but not served yet, one line each, for start.
@@ -63,6 +65,38 @@ pub enum Interrupted {
     Ask,
     /// Say nothing.
     Drop,
+}
+
+/// One role, with everything that it inherits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleConfig {
+    /// Which of the two built-in roles it descends from.
+    pub base: BaseRole,
+    /// Whether people with this role may approve the calls of others (and, without `four_eyes`, their own).
+    pub may_approve: bool,
+    /// Longest turn of this role, if shorter than the agent's.
+    pub timeout: Option<Duration>,
+    /// Most messages of one person with this role that may wait in one conversation, if fewer than
+    /// `max_queue_depth`.
+    pub max_waiting: Option<u32>,
+}
+
+/// The two roles that every other descends from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BaseRole {
+    /// Trusted: may be asked, uses the agent with the user's own settings.
+    Owner,
+    /// Not trusted.
+    Guest,
+}
+
+/// A configured person: a login name, and the role it gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// The login name, without `@`.
+    pub username: String,
+    /// The role.
+    pub role: Role,
 }
 
 /// Settings of one `type`, parsed by its factory.
@@ -94,16 +128,16 @@ pub struct ConnectorConfig {
     pub served: bool,
     /// The type's own keys.
     pub settings: Option<Settings>,
-    /// Names with the role owner.
-    pub owners: Vec<String>,
-    /// Names with the role guest.
-    pub guests: Vec<String>,
+    /// Who has which role. Each name once.
+    pub people: Vec<Person>,
     /// False: unlisted people are guests.
     pub filter_sender: bool,
     /// False: every message of a room is for the agent, not only mentions.
     pub require_mention: bool,
     /// Answer a top-level message in a thread on it.
     pub reply_in_thread: bool,
+    /// Ask for approvals in a thread on the message that the call came from.
+    pub permission_reply_in_thread: bool,
     /// IANA zone for the prompt's header; `None` = the host's.
     pub timezone: Option<String>,
     /// Absolute paths.
@@ -133,8 +167,38 @@ pub struct AgentConfig {
     pub timeout: Duration,
     /// Approval by people.
     pub permissions: Permissions,
-    /// Rules by role, presets resolved.
-    pub rules: BTreeMap<Role, Vec<Rule>>,
+    /// What each role may do, inherited rules and presets resolved. Every role of [`Config::roles`] is there.
+    pub policies: BTreeMap<Role, Arc<RolePolicy>>,
+    /// What shares a session.
+    pub session_scope: SessionScope,
+    /// Whether guests' processes load the user's memory, MCP servers and skills.
+    pub guest_inherits: bool,
+    /// Whose processes are confined to the working directory, where the system can.
+    pub confinement: Confinement,
+    /// Further paths that a confined process may read. Absolute.
+    pub confine_read: Vec<PathBuf>,
+    /// Further paths that a confined process may write. Absolute.
+    pub confine_write: Vec<PathBuf>,
+}
+
+/// What shares a session of the agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionScope {
+    /// Everybody in the room.
+    Room,
+    /// Those with the same role.
+    Role,
+}
+
+/// Whose processes are confined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confinement {
+    /// Those that serve roles descending from guest.
+    Guests,
+    /// All.
+    All,
+    /// None.
+    Off,
 }
 
 /// The `permissions:` of an agent.
@@ -146,6 +210,25 @@ pub struct Permissions {
     pub timeout: Duration,
     /// Owners' calls need no approval.
     pub skip_owner_approval: bool,
+    /// How long a question holds the agent's process before its call is deferred, where the agent can.
+    pub hold: Duration,
+    /// Whether nobody may approve what they asked for themselves.
+    pub four_eyes: bool,
+    /// The room where questions are asked, if not where the call came from: as a person types it.
+    pub approval_room: Option<String>,
+}
+
+impl Default for Permissions {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            timeout: Duration::from_mins(5),
+            skip_owner_approval: false,
+            hold: Duration::from_mins(2),
+            four_eyes: false,
+            approval_room: None,
+        }
+    }
 }
 
 /// Which room a watcher stands for.
@@ -171,6 +254,8 @@ pub struct WatcherConfig {
     pub agent: AgentName,
     /// Which room.
     pub room: WatchedRoom,
+    /// Who has which role in this room, in place of the connector's list.
+    pub people: Option<Vec<Person>>,
     /// A pinned session.
     pub session_id: Option<SessionId>,
     /// Whether each thread is a conversation (and session) of its own. Default false.

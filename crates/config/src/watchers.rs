@@ -145,6 +145,7 @@ fn entry(input: &Input<'_>, section: &Section<'_>, index: usize, out: &mut Watch
             connector: ConnectorName::new(connector.as_str()),
             agent: AgentName::new(agent.as_str()),
             room,
+            people: None,
             session_id: session_id.as_deref().map(SessionId::new),
             thread_sessions,
             context_files: context_files.clone(),

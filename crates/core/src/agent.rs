@@ -5,9 +5,13 @@
 //! [`AgentEvent::Permission`], and what comes outside a turn is refused by the backend itself.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use acg_types::{AgentEvent, AgentName, Decision, PermissionId, Role, SessionId, WatcherName};
+use acg_policy::RolePolicy;
+use acg_types::{
+    AgentEvent, AgentName, ConversationId, Decision, PermissionId, Role, SessionId, WatcherName,
+};
 use async_trait::async_trait;
 
 /// One configured agent.
@@ -40,6 +44,13 @@ pub trait AgentSession: Send + fmt::Debug {
     /// Starts a turn. After `Ok` the prompt has reached the program.
     async fn prompt(&mut self, prompt: &str) -> Result<(), AgentError>;
 
+    /// Takes up a turn that ended with [`acg_types::EndReason::Deferred`], in a session opened with
+    /// [`SessionSpec::resume`]: the deferred calls are asked about anew, and the turn goes on. Only called on a
+    /// backend that has offered to defer.
+    async fn take_up(&mut self) -> Result<(), AgentError> {
+        Err(AgentError::Protocol("this agent cannot take up a deferred turn".to_owned()))
+    }
+
     /// The next event of the running turn; after [`AgentEvent::End`] the turn is over. Cancel-safe.
     async fn next_event(&mut self) -> Result<AgentEvent, AgentError>;
 
@@ -51,7 +62,7 @@ pub trait AgentSession: Send + fmt::Debug {
 }
 
 /// What a session needs to be opened.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct SessionSpec {
     /// The session: chosen by us, or `None` to let the agent choose.
     pub session: Option<SessionId>,
@@ -61,6 +72,15 @@ pub struct SessionSpec {
     pub role: Role,
     /// Tools that a rule of the role names, for `ACG_ALLOWED_TOOLS`.
     pub allowed_tools: Vec<String>,
+    /// What the role may do: which tools need not be offered to the model, and whether the user's own settings
+    /// of the program decide. Every call is asked about all the same.
+    pub policy: Arc<RolePolicy>,
+    /// Whether the user's own memory, MCP servers and skills are loaded.
+    pub inherit: bool,
+    /// Whether the process is confined to its working directory, where the system can.
+    pub confined: bool,
+    /// Whom the process works for: a call on the control socket from below it counts as this conversation's.
+    pub conversation: ConversationId,
     /// Title for the agent's own session list: `agent-chat:general`.
     pub title: Option<String>,
     /// Text that stays in force during the whole session, over compaction too. A pooled process started with

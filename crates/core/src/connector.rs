@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use acg_types::{IncomingMessage, MessageId, Outgoing, Room, RoomId, ThreadId, Timestamp, UserId};
+use acg_types::{IncomingMessage, MessageId, Outgoing, Room, RoomId, Sender, ThreadId, Timestamp, UserId};
 use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,9 @@ pub struct Capabilities {
     pub max_text_utf16: usize,
     /// Whether sending the same key twice posts once.
     pub idempotent_send: bool,
+    /// Whether a reaction tells who made it, and counts as an answer to an approval question. False where the
+    /// account is a person's own: there its reactions and the gateway's cannot be told apart.
+    pub reactions: bool,
 }
 
 /// One connection to one account of one platform.
@@ -45,7 +48,13 @@ pub trait Connector: Send + Sync + fmt::Debug {
     async fn typing(&self, room: &RoomId, thread: Option<&ThreadId>, on: bool);
 
     /// Uploads one file with a caption.
-    async fn upload(&self, room: &RoomId, file: &Path, caption: &str) -> Result<(), SendError>;
+    async fn upload(
+        &self,
+        room: &RoomId,
+        thread: Option<&ThreadId>,
+        file: &Path,
+        caption: &str,
+    ) -> Result<(), SendError>;
 
     /// Finds a room by what a person types: `general`, `#general`, `@alice`, or the platform's own id.
     async fn find_room(&self, name: &str) -> Result<Room, SendError>;
@@ -177,6 +186,19 @@ pub enum Accepted {
     Refused,
 }
 
+/// A reaction that stands on a message now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reaction {
+    /// Where.
+    pub room: RoomId,
+    /// The message it stands on.
+    pub message: MessageId,
+    /// Who reacted; the id was looked up at this moment, if the platform told only a name.
+    pub sender: Sender,
+    /// As one Unicode emoji: `✅`.
+    pub emoji: String,
+}
+
 /// The core could not take something in; the caller must not move on, but may try again.
 #[derive(Debug, thiserror::Error)]
 pub enum IntakeError {
@@ -225,6 +247,13 @@ pub trait Intake: Send + Sync + fmt::Debug {
 
     /// Offers one message. `Ok` means settled and, where accepted, committed.
     async fn offer(&self, inbound: Inbound) -> Result<Accepted, IntakeError>;
+
+    /// Whether reactions on this message matter: it asks a question that is still open. Cheap.
+    fn awaits_reaction(&self, room: &RoomId, message: &MessageId) -> bool;
+
+    /// A reaction stands on a message for which [`Intake::awaits_reaction`] holds. May be told repeatedly. Never
+    /// called for the gateway's own reactions, nor where the person's id could not be found out.
+    async fn react(&self, reaction: Reaction) -> Result<(), IntakeError>;
 
     /// A message was deleted on the platform. `true` if it still waited and was withdrawn.
     async fn withdraw(&self, room: &RoomId, message: &MessageId) -> Result<bool, IntakeError>;

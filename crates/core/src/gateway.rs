@@ -193,7 +193,7 @@ async fn build(parts: Parts) -> Result<Hub, StartError> {
     let mut connector_order = Vec::new();
     for (name, connector) in connectors {
         let Some(entry) = config.connectors.iter().find(|entry| entry.name == name) else { continue };
-        let mut roster = Roster::new(&entry.owners, &entry.guests, !entry.filter_sender);
+        let mut roster = Roster::new(&entry.people, !entry.filter_sender);
         for person in store.people(&name).await? {
             roster.bind(&person.username, person.id);
         }

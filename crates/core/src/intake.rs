@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
-use crate::connector::{Accepted, Binding, Inbound, Intake, IntakeError, RoomProgress, Wanted};
+use crate::connector::{Accepted, Binding, Inbound, Intake, IntakeError, Reaction, RoomProgress, Wanted};
 use crate::hub::{ConnectorPart, Hub, Place, lock};
 use crate::notices;
 use crate::roster::Standing;
@@ -252,6 +252,14 @@ impl Intake for ConnectorIntake {
         let result = self.take_in(inbound).await;
         debug!(connector = %self.name, message = %id, sent_at, outcome = ?result, "Message offered.");
         result
+    }
+
+    fn awaits_reaction(&self, _room: &RoomId, _message: &MessageId) -> bool {
+        false
+    }
+
+    async fn react(&self, _reaction: Reaction) -> Result<(), IntakeError> {
+        Ok(())
     }
 
     async fn withdraw(&self, room: &RoomId, message: &MessageId) -> Result<bool, IntakeError> {

@@ -16,7 +16,7 @@ pub(crate) fn failure(end: &TurnEnd, session: &SessionId) -> Option<String> {
     match end.reason {
         EndReason::Completed => None,
         EndReason::Cancelled => Some("⏹️ Stopped before the answer was finished.".to_owned()),
-        EndReason::Failed => {
+        EndReason::Failed | EndReason::Deferred => {
             Some(format!("❌ Agent failed to process the request. Please try again. (ref: {reference})"))
         }
         EndReason::RateLimited => Some(format!(

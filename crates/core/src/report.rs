@@ -204,7 +204,7 @@ impl Control for Handle {
         }
         let room = part.connector.find_room(&request.room).await?;
         if let Some(file) = &request.attachment {
-            let upload = part.connector.upload(&room.id, file, &request.text);
+            let upload = part.connector.upload(&room.id, None, file, &request.text);
             return match tokio::time::timeout(UPLOAD_WAIT, upload).await {
                 Ok(result) => Ok(result?),
                 Err(_) => Err(CommandError::Platform(format!("the upload took longer than {UPLOAD_WAIT:?}"))),

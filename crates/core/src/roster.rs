@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use acg_config::Person;
 use acg_types::{Role, Sender, UserId};
 
 /// The configured names of one connector and the accounts they are bound to.
@@ -26,14 +27,8 @@ pub(crate) enum Standing {
 }
 
 impl Roster {
-    /// A user in both lists is an owner, as in the Python program.
-    pub(crate) fn new(owners: &[String], guests: &[String], everyone_is_guest: bool) -> Self {
-        let mut configured = HashMap::new();
-        for (names, role) in [(guests, Role::guest()), (owners, Role::owner())] {
-            for name in names {
-                configured.insert(name.clone(), role.clone());
-            }
-        }
+    pub(crate) fn new(people: &[Person], everyone_is_guest: bool) -> Self {
+        let configured = people.iter().map(|person| (person.username.clone(), person.role.clone())).collect();
         Self { configured, bound: HashMap::new(), everyone_is_guest }
     }
 
@@ -75,7 +70,11 @@ mod tests {
     }
 
     fn roster(open: bool) -> Roster {
-        let mut roster = Roster::new(&["alice".into(), "both".into()], &["gina".into(), "both".into()], open);
+        let person = |username: &str, role| Person { username: username.into(), role };
+        let mut roster = Roster::new(
+            &[person("alice", Role::owner()), person("both", Role::owner()), person("gina", Role::guest())],
+            open,
+        );
         roster.bind("alice", "A".into());
         roster.bind("gina", "G".into());
         roster
@@ -116,7 +115,7 @@ mod tests {
 
     #[test]
     fn an_empty_list_is_nobody() {
-        let roster = Roster::new(&[], &[], false);
+        let roster = Roster::new(&[], false);
         assert_eq!(roster.standing(&sender("A", "alice")), Standing::Nobody);
     }
 }

@@ -407,12 +407,16 @@ fn session_spec(turn: &Turn<'_>, session: Option<SessionId>, resume: bool) -> Se
         warn!(watcher = %turn.watcher.name, "{trouble}");
     }
     let prefix = &turn.agent.config.session_prefix;
-    let rules = turn.agent.config.rules.get(&turn.message.role).map(Vec::as_slice).unwrap_or_default();
+    let policy = turn.agent.config.policies.get(&turn.message.role).cloned().unwrap_or_default();
     SessionSpec {
         session,
         resume,
         role: turn.message.role.clone(),
-        allowed_tools: acg_policy::tool_names(rules),
+        allowed_tools: acg_policy::tool_names(&policy.rules),
+        policy,
+        inherit: true,
+        confined: false,
+        conversation: turn.conversation.id,
         title: (!prefix.is_empty()).then(|| format!("{prefix}:{}", turn.message.room.name)),
         context: Some(text),
         watcher: turn.watcher.name.clone(),
@@ -482,10 +486,10 @@ async fn talk(turn: &Turn<'_>, session: &mut dyn AgentSession) -> Result<(TurnLo
 }
 
 fn decide(turn: &Turn<'_>, call: &ToolCall) -> Decision {
-    let rules = turn.agent.config.rules.get(&turn.message.role).map(Vec::as_slice).unwrap_or_default();
+    let policy = turn.agent.config.policies.get(&turn.message.role).cloned().unwrap_or_default();
     let request = acg_policy::Request {
         call,
-        rules,
+        rules: &policy.rules,
         workspace: &turn.agent.config.working_directory,
         resolve: &|path: &Path| path.canonicalize(),
     };

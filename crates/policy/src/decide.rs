@@ -213,7 +213,7 @@ mod tests {
 
     fn verdict(rules: &[(&str, Option<&str>)], tool: &str, params: Value, workspace: &str) -> Verdict {
         let rules: Vec<Rule> = rules.iter().map(|(tool, params)| Rule::new(tool, *params).unwrap()).collect();
-        let call = ToolCall { agent: "a".into(), tool: tool.into(), params, call_id: None };
+        let call = ToolCall::new("a", tool, params, None);
         let links = links();
         decide(&Request {
             call: &call,

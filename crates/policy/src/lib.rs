@@ -4,11 +4,14 @@
 //! I/O of its own (paths are resolved by the function that the caller passes), hold state, or allow what it does
 //! not understand: everything unknown is a refusal.
 
+pub mod approval;
 mod decide;
 mod globs;
 mod paths;
 mod python;
+mod role;
 mod rule;
 
 pub use decide::{Request, Verdict, decide};
+pub use role::{Otherwise, RolePolicy};
 pub use rule::{Rule, RuleError, tool_names};

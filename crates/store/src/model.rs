@@ -7,6 +7,10 @@ use acg_types::{
     Room, RoomId, Sender, SessionId, ThreadId, Timestamp, TurnId, Usage, UserId, WatcherName,
 };
 
+mod approvals;
+
+pub use approvals::*;
+
 /// What makes a conversation one: inbox, order and session hang on this.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ConversationKey {

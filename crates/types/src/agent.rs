@@ -17,11 +17,27 @@ pub struct ToolCall {
     pub tool: String,
     /// The whole input.
     pub params: Value,
+    /// The input as JSON text, exactly as the program sent it. What [`ToolCall::params`] cannot show (a key
+    /// given twice) shows here.
+    pub raw: String,
     /// The agent program's id of the call, if it has one.
     pub call_id: Option<String>,
 }
 
-/// The answer to a permission question. There is no third: what is not allowed is refused.
+impl ToolCall {
+    /// A call whose input came without a text of its own.
+    pub fn new(
+        agent: impl Into<AgentName>,
+        tool: impl Into<String>,
+        params: Value,
+        call_id: Option<String>,
+    ) -> Self {
+        let raw = params.to_string();
+        Self { agent: agent.into(), tool: tool.into(), params, raw, call_id }
+    }
+}
+
+/// The answer to a permission question. What is not allowed is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Run exactly the input that was asked about.
@@ -31,6 +47,12 @@ pub enum Decision {
         /// For the agent (and the log) to read.
         reason: String,
     },
+    /// Nobody has answered yet: end the turn with the call not run. It is asked about anew when the turn is
+    /// taken up. Only for a question that says it can be deferred; for any other it is a refusal.
+    Defer,
+    /// The gateway has no opinion: the user's own settings of the agent program decide, and what those would ask
+    /// about is refused. A backend that cannot do just that refuses.
+    OwnSettings,
 }
 
 /// Tokens and money of one turn.
@@ -68,6 +90,8 @@ pub enum EndReason {
     Unauthorised,
     /// The provider is unreachable or overloaded.
     Unavailable,
+    /// A tool call was deferred ([`Decision::Defer`]); the turn can be taken up.
+    Deferred,
 }
 
 /// The last event of a turn.
@@ -107,6 +131,15 @@ pub enum AgentEvent {
         id: PermissionId,
         /// The call in question.
         call: ToolCall,
+        /// Whether `call` shows everything that would run. If not, no person can be asked about it.
+        whole: bool,
+        /// Whether [`Decision::Defer`] may be the answer.
+        deferrable: bool,
+    },
+    /// The program no longer waits for the answer to this question; the call does not run.
+    PermissionWithdrawn {
+        /// The question's id.
+        id: PermissionId,
     },
     /// The program waits and tries again by itself; a sign of life, with the reason.
     Retrying(String),

@@ -95,4 +95,8 @@ row_id! {
     OutboxId,
     /// Row of a turn.
     TurnId,
+    /// Row of an approval question.
+    ApprovalId,
+    /// Row of an allowance that a person gave for more than one call.
+    GrantId,
 }

@@ -14,8 +14,8 @@ pub mod time;
 
 pub use agent::{AgentEvent, Decision, EndReason, PermissionId, ToolCall, TurnEnd, Usage};
 pub use ids::{
-    AgentName, ConnectorName, ConversationId, InboxId, MessageId, OutboxId, RoomId, SessionId, ThreadId,
-    TurnId, UserId, WatcherName,
+    AgentName, ApprovalId, ConnectorName, ConversationId, GrantId, InboxId, MessageId, OutboxId, RoomId,
+    SessionId, ThreadId, TurnId, UserId, WatcherName,
 };
 pub use message::{Addressed, IncomingMessage, Outgoing, OutgoingKind};
 pub use people::{Role, Sender};

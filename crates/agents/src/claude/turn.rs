@@ -136,6 +136,7 @@ impl Machine {
             }
             Decision::Allow => wire::tool_allowed(id, &question.input),
             Decision::Deny { reason } => question.denied(id, reason),
+            Decision::Defer | Decision::OwnSettings => question.denied(id, "nobody could be asked"),
         };
         vec![Effect::Send(frame)]
     }
@@ -295,14 +296,14 @@ impl Turn {
             }
             Request::Unknown { .. } => return vec![Effect::Send(refuse(&id, &request, ""))],
         };
-        let call = ToolCall {
-            agent: agent.clone(),
-            tool: question.tool.clone(),
-            params: question.input.clone(),
-            call_id: Some(question.call.clone()),
-        };
+        let call = ToolCall::new(
+            agent.clone(),
+            question.tool.clone(),
+            question.input.clone(),
+            Some(question.call.clone()),
+        );
         self.open.insert(id.clone(), question);
-        vec![Effect::Event(AgentEvent::Permission { id, call })]
+        vec![Effect::Event(AgentEvent::Permission { id, call, whole: true, deferrable: false })]
     }
 
     /// Any frame but requests and results.
@@ -354,8 +355,7 @@ impl Turn {
                 }
                 Block::Thinking {} => effects.push(Effect::Event(AgentEvent::Thought)),
                 Block::ToolUse { id, name, input } => {
-                    let call =
-                        ToolCall { agent: agent.clone(), tool: name, params: input, call_id: Some(id) };
+                    let call = ToolCall::new(agent.clone(), name, input, Some(id));
                     effects.push(Effect::Event(AgentEvent::ToolStarted(call)));
                 }
                 Block::Text { .. } | Block::Other => {}

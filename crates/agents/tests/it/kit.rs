@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use acg_agents::claude::ClaudeSettings;
 use acg_agents::{BuildParts, build};
-use acg_config::{AgentConfig, Permissions, Settings};
+use acg_config::{AgentConfig, Confinement, Permissions, SessionScope, Settings};
 use acg_core::agent::{AgentBackend, AgentError, AgentSession, SessionSpec};
 use acg_testing::model_api::MockModel;
-use acg_types::{AgentEvent, Decision, Role, SessionId, TurnEnd};
+use acg_types::{AgentEvent, ConversationId, Decision, Role, SessionId, TurnEnd};
 
 /// How long anything may take before the test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
@@ -85,8 +85,13 @@ impl Home {
             session_prefix: String::new(),
             context_files: Vec::new(),
             timeout: PATIENCE,
-            permissions: Permissions { enabled: false, timeout: PATIENCE, skip_owner_approval: false },
-            rules: BTreeMap::new(),
+            permissions: Permissions::default(),
+            policies: BTreeMap::new(),
+            session_scope: SessionScope::Room,
+            guest_inherits: false,
+            confinement: Confinement::Off,
+            confine_read: Vec::new(),
+            confine_write: Vec::new(),
         };
         build(&config, BuildParts { launcher: env!("CARGO_BIN_EXE_acg-launch").into(), environment }).unwrap()
     }
@@ -102,6 +107,10 @@ pub(crate) fn spec(session: &SessionId) -> SessionSpec {
         resume: false,
         role: Role::owner(),
         allowed_tools: vec!["Read".into()],
+        policy: Arc::default(),
+        inherit: true,
+        confined: false,
+        conversation: ConversationId(1),
         title: Some("agent-chat:general".into()),
         context: None,
         watcher: "w".into(),
@@ -131,13 +140,16 @@ pub(crate) async fn turn(session: &mut Box<dyn AgentSession>, prompt: &str, deci
         match next(session).await.unwrap() {
             AgentEvent::Message(text) => messages.push(text),
             AgentEvent::TextDelta(text) => deltas.push_str(&text),
-            AgentEvent::Permission { id, call } => {
+            AgentEvent::Permission { id, call, .. } => {
                 asked.push(call);
                 session.answer(&id, decision.clone()).await.unwrap();
             }
             AgentEvent::ToolFinished { is_error, .. } => finished.push(is_error),
             AgentEvent::End(end) => return Seen { messages, deltas, asked, finished, end },
-            AgentEvent::Thought | AgentEvent::ToolStarted(_) | AgentEvent::Retrying(_) => {}
+            AgentEvent::Thought
+            | AgentEvent::ToolStarted(_)
+            | AgentEvent::Retrying(_)
+            | AgentEvent::PermissionWithdrawn { .. } => {}
         }
     }
 }

@@ -86,7 +86,7 @@ async fn a_hook_of_the_users_cannot_change_what_was_allowed() {
     let mut allowed = Vec::new();
     loop {
         match next(&mut session).await.unwrap() {
-            AgentEvent::Permission { id, call } => {
+            AgentEvent::Permission { id, call, .. } => {
                 let good = call.params == json!({"command": "touch asked"});
                 allowed.push(good);
                 let decision = if good { Decision::Allow } else { deny("changed") };

@@ -61,7 +61,7 @@ fn what_is_not_set_is_told_by_key() {
 fn the_end_of_a_pattern_is_no_variable() {
     let place = Place::new().file(".env", "");
     let config = place.config(&with_agent("owner_allowed_tools: [{tool: ^Read$, params: ^(/a$|/b$)}]"));
-    assert_eq!(config.agents[0].rules[&acg_types::Role::owner()][0].tool(), "^Read$");
+    assert_eq!(config.agents[0].policies[&acg_types::Role::owner()].rules[0].tool(), "^Read$");
 }
 
 #[test]

@@ -7,6 +7,11 @@ use acg_types::Role;
 
 use crate::kit::{Place, Program, with, with_agent, with_connector};
 
+/// Those of `allowed_users` with this role.
+fn names(connector: &acg_config::ConnectorConfig, role: Role) -> Vec<&str> {
+    connector.people.iter().filter(|person| person.role == role).map(|person| &*person.username).collect()
+}
+
 #[test]
 fn defaults() {
     let place = Place::new();
@@ -38,8 +43,8 @@ fn texts_stay_as_they_are_written() {
     let config = Place::new().config(&with_connector(
         "server: {url: x}\nallowed_users: {owners: [no, 0123, 1.50, ~x], guests: ['null']}",
     ));
-    assert_eq!(config.connectors[0].owners, ["no", "0123", "1.50", "~x"]);
-    assert_eq!(config.connectors[0].guests, ["null"]);
+    assert_eq!(names(&config.connectors[0], Role::owner()), ["no", "0123", "1.50", "~x"]);
+    assert_eq!(names(&config.connectors[0], Role::guest()), ["null"]);
 }
 
 #[test]
@@ -101,8 +106,10 @@ watchers:
 ",
     );
     let [a, b] = &config.connectors[..] else { panic!("two connectors") };
-    assert_eq!((&a.owners[..], &a.guests[..]), (&["alice".to_owned()][..], &["bob".to_owned()][..]));
-    assert_eq!((&b.owners[..], &b.guests[..]), (&["carol".to_owned()][..], &["bob".to_owned()][..]));
+    assert_eq!(names(a, Role::owner()), ["alice"]);
+    assert_eq!(names(a, Role::guest()), ["bob"]);
+    assert_eq!(names(b, Role::owner()), ["carol"]);
+    assert_eq!(names(b, Role::guest()), ["bob"]);
     assert_eq!((a.timezone.as_deref(), b.timezone.as_deref()), (Some("UTC"), None));
     let program: &Program = config.agents[0].settings.as_ref().unwrap().get().unwrap();
     assert_eq!(program.command.to_str(), Some("other"));
@@ -119,10 +126,10 @@ fn presets_and_rules_mix_in_order() {
         with_agent("owner_allowed_tools: [readonly, {tool: Bash, params: ls}]\nguest_allowed_tools: []")
             + "tool_presets:\n  readonly: [{tool: Read}, {tool: Glob}]\n";
     let config = Place::new().config(&text);
-    let rules = &config.agents[0].rules;
-    assert_eq!(acg_policy::tool_names(&rules[&Role::owner()]), ["Read", "Glob", "Bash"]);
-    assert_eq!(rules[&Role::owner()][2].params(), Some("ls"));
-    assert!(rules[&Role::guest()].is_empty());
+    let rules = &config.agents[0].policies;
+    assert_eq!(acg_policy::tool_names(&rules[&Role::owner()].rules), ["Read", "Glob", "Bash"]);
+    assert_eq!(rules[&Role::owner()].rules[2].params(), Some("ls"));
+    assert!(rules[&Role::guest()].rules.is_empty());
 }
 
 #[test]

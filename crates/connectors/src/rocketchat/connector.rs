@@ -66,7 +66,12 @@ impl RocketChat {
 #[async_trait]
 impl Connector for RocketChat {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { title: "Rocket.Chat", max_text_utf16: MAX_TEXT_UTF16, idempotent_send: true }
+        Capabilities {
+            title: "Rocket.Chat",
+            max_text_utf16: MAX_TEXT_UTF16,
+            idempotent_send: true,
+            reactions: true,
+        }
     }
 
     async fn run(&self, intake: Arc<dyn Intake>, stop: CancellationToken) {
@@ -84,7 +89,13 @@ impl Connector for RocketChat {
         self.shared.typing(Typing { room: room.clone(), thread: thread.cloned(), on });
     }
 
-    async fn upload(&self, room: &RoomId, file: &Path, caption: &str) -> Result<(), SendError> {
+    async fn upload(
+        &self,
+        room: &RoomId,
+        _thread: Option<&ThreadId>,
+        file: &Path,
+        caption: &str,
+    ) -> Result<(), SendError> {
         Box::pin(upload::post(&self.shared.account, room, file, caption)).await
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use acg_core::connector::{Accepted, Binding, Inbound, Intake, IntakeError, RoomProgress, Wanted};
+use acg_core::connector::{Accepted, Binding, Inbound, Intake, IntakeError, Reaction, RoomProgress, Wanted};
 use acg_types::{IncomingMessage, MessageId, Room, RoomId, Timestamp, UserId};
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -151,6 +151,14 @@ impl Intake for MemoryIntake {
         };
         self.changed();
         Ok(accepted)
+    }
+
+    fn awaits_reaction(&self, _room: &RoomId, _message: &MessageId) -> bool {
+        false
+    }
+
+    async fn react(&self, _reaction: Reaction) -> Result<(), IntakeError> {
+        Ok(())
     }
 
     async fn withdraw(&self, room: &RoomId, message: &MessageId) -> Result<bool, IntakeError> {

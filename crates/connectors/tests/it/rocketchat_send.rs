@@ -139,16 +139,16 @@ async fn files_are_uploaded_the_old_and_the_new_way() {
         let scene = Scene::with(Options::version(version), AddUser::bot(PASSWORD)).await;
         let running = running(&scene).await;
         let room = scene.general.as_str().into();
-        running.connector.upload(&room, &file, "the caption").await.unwrap();
+        running.connector.upload(&room, None, &file, "the caption").await.unwrap();
         let messages = scene.server.world().messages(&scene.general);
         let last = messages.last().unwrap();
         assert_eq!((last.text.as_str(), last.username.as_str()), ("the caption", "bot"), "{version:?}");
         assert!(serde_json::to_string(&last.doc).unwrap().contains("notes.txt"), "{version:?}");
         let route = if version == Version::V6_5 { "rooms.upload" } else { "rooms.mediaConfirm" };
         scene.server.faults().lose_answer(route, 1);
-        let error = running.connector.upload(&room, &file, "again").await.unwrap_err();
+        let error = running.connector.upload(&room, None, &file, "again").await.unwrap_err();
         assert!(matches!(error, SendError::Ambiguous { .. }), "{version:?}: {error:?}");
-        let missing = running.connector.upload(&room, directory.path(), "").await.unwrap_err();
+        let missing = running.connector.upload(&room, None, directory.path(), "").await.unwrap_err();
         assert!(matches!(missing, SendError::Permanent { .. }), "{missing:?}");
         running.stop().await;
     }

@@ -59,7 +59,8 @@ impl TurnLog {
                 Some(tool) => Step::Note { tool: tool.clone(), call_id, finished: true },
                 None => Step::GoOn,
             },
-            AgentEvent::Permission { id, call } => Step::Decide { id, call },
+            AgentEvent::Permission { id, call, .. } => Step::Decide { id, call },
+            AgentEvent::PermissionWithdrawn { .. } => Step::GoOn,
             AgentEvent::End(end) => Step::End(end),
         }
     }
@@ -144,12 +145,7 @@ mod tests {
     #[test]
     fn tool_calls_are_noted_with_their_name() {
         let mut log = TurnLog::default();
-        let call = ToolCall {
-            agent: "a".into(),
-            tool: "Read".into(),
-            params: serde_json::json!({}),
-            call_id: Some("1".into()),
-        };
+        let call = ToolCall::new("a", "Read", serde_json::json!({}), Some("1".into()));
         let note = |finished| Step::Note { call_id: "1".into(), tool: "Read".into(), finished };
         assert_eq!(log.on_event(AgentEvent::ToolStarted(call)), note(false));
         assert_eq!(

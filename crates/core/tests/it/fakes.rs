@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use acg_config::{
-    AgentConfig, Config, ConnectorConfig, Dialect, Interrupted, Limits, Permissions, WatchedRoom,
-    WatcherConfig,
+    AgentConfig, BaseRole, Config, Confinement, ConnectorConfig, Dialect, Interrupted, Limits, Permissions,
+    Person, RoleConfig, SessionScope, WatchedRoom, WatcherConfig,
 };
 use acg_core::agent::{AgentBackend, AgentError, AgentInfo, AgentSession, SessionSpec};
 use acg_core::connector::{
     Accepted, Capabilities, Connector, Health, Inbound, Intake, Link, Receipt, SendError,
 };
 use acg_core::{Gateway, Parts};
+use acg_policy::RolePolicy;
 use acg_store::Store;
 use acg_types::{
     Addressed, AgentEvent, Decision, EndReason, IncomingMessage, Outgoing, PermissionId, Role, Room, RoomId,
@@ -93,7 +94,12 @@ pub(crate) struct FakeConnector(pub(crate) Arc<Platform>);
 #[async_trait]
 impl Connector for FakeConnector {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { title: "Rocket.Chat", max_text_utf16: 4000, idempotent_send: self.0.idempotent }
+        Capabilities {
+            title: "Rocket.Chat",
+            max_text_utf16: 4000,
+            idempotent_send: self.0.idempotent,
+            reactions: true,
+        }
     }
 
     async fn run(&self, intake: Arc<dyn Intake>, stop: CancellationToken) {
@@ -116,7 +122,13 @@ impl Connector for FakeConnector {
 
     async fn typing(&self, _room: &RoomId, _thread: Option<&ThreadId>, _on: bool) {}
 
-    async fn upload(&self, room: &RoomId, file: &Path, caption: &str) -> Result<(), SendError> {
+    async fn upload(
+        &self,
+        room: &RoomId,
+        _thread: Option<&ThreadId>,
+        file: &Path,
+        caption: &str,
+    ) -> Result<(), SendError> {
         let text = format!("{caption} [{}]", file.display());
         let part = Outgoing { room: room.clone(), thread: None, key: "upload".into(), text, attempts: 0 };
         self.0.posted.send_modify(|posted| posted.push(part));
@@ -243,13 +255,15 @@ impl AgentSession for FakeSession {
         };
         let mut events = vec![AgentEvent::Message(format!("echo: {body}")), AgentEvent::End(end)];
         if let Some(path) = body.strip_prefix("read ") {
-            let call = ToolCall {
-                agent: "claude".into(),
-                tool: "Read".into(),
-                params: serde_json::json!({ "file_path": path }),
-                call_id: Some("call-1".into()),
+            let params = serde_json::json!({ "file_path": path });
+            let call = ToolCall::new("claude", "Read", params, Some("call-1".into()));
+            let question = AgentEvent::Permission {
+                id: "p1".into(),
+                call: call.clone(),
+                whole: true,
+                deferrable: false,
             };
-            events.insert(0, AgentEvent::Permission { id: "p1".into(), call: call.clone() });
+            events.insert(0, question);
             events.insert(0, AgentEvent::ToolStarted(call.clone()));
             self.asked.insert("p1".into(), call);
         }
@@ -360,6 +374,9 @@ pub(crate) async fn abandon(gateway: Gateway) {
 }
 
 fn config(directory: &Path) -> Config {
+    let policy =
+        RolePolicy { rules: vec![acg_policy::Rule::new("read", None).unwrap()], ..RolePolicy::default() };
+    let role = |base, may_approve| RoleConfig { base, may_approve, timeout: None, max_waiting: None };
     Config {
         source: directory.join("config.yaml"),
         dialect: Dialect::V01,
@@ -368,11 +385,14 @@ fn config(directory: &Path) -> Config {
             kind: "fake".into(),
             served: true,
             settings: None,
-            owners: vec!["alice".into()],
-            guests: vec!["gina".into()],
+            people: vec![
+                Person { username: "alice".into(), role: Role::owner() },
+                Person { username: "gina".into(), role: Role::guest() },
+            ],
             filter_sender: true,
             require_mention: true,
             reply_in_thread: false,
+            permission_reply_in_thread: true,
             timezone: None,
             context_files: vec![],
             allowed_rooms: vec![],
@@ -386,18 +406,20 @@ fn config(directory: &Path) -> Config {
             session_prefix: "agent-chat".into(),
             context_files: vec![],
             timeout: Duration::from_mins(6),
-            permissions: Permissions {
-                enabled: false,
-                timeout: Duration::from_mins(5),
-                skip_owner_approval: false,
-            },
-            rules: [(Role::owner(), vec![acg_policy::Rule::new("read", None).unwrap()])].into(),
+            permissions: Permissions::default(),
+            policies: [(Role::owner(), Arc::new(policy))].into(),
+            session_scope: SessionScope::Room,
+            guest_inherits: false,
+            confinement: Confinement::Off,
+            confine_read: vec![],
+            confine_write: vec![],
         }],
         watchers: vec![WatcherConfig {
             name: "w".into(),
             connector: "rc".into(),
             agent: "claude".into(),
             room: WatchedRoom::Named("general".into()),
+            people: None,
             session_id: None,
             thread_sessions: false,
             context_files: vec![],
@@ -410,6 +432,8 @@ fn config(directory: &Path) -> Config {
             drain_timeout: Duration::from_secs(30),
             interrupted: Interrupted::Resume,
         },
+        roles: [(Role::owner(), role(BaseRole::Owner, true)), (Role::guest(), role(BaseRole::Guest, false))]
+            .into(),
         not_yet: vec![],
     }
 }

@@ -71,7 +71,7 @@ fn verdict(effects: &[Effect]) -> String {
                 ),
             }
         }
-        [Effect::Event(AgentEvent::Permission { id, call })] => format!("asks {id} {}", call.params),
+        [Effect::Event(AgentEvent::Permission { id, call, .. })] => format!("asks {id} {}", call.params),
         other => format!("{other:?}"),
     }
 }
@@ -357,7 +357,7 @@ fn cut(text: &str) -> String {
 fn note(machine: &mut Machine, effects: Vec<Effect>, log: &mut String) {
     for effect in effects {
         match effect {
-            Effect::Event(AgentEvent::Permission { id, call }) => {
+            Effect::Event(AgentEvent::Permission { id, call, .. }) => {
                 writeln!(log, "asked: {} {}", call.tool, cut(&call.params.to_string())).unwrap();
                 let answer = machine.answer(&id, &ALLOW);
                 writeln!(log, "  {}", verdict(&answer)).unwrap();
@@ -495,7 +495,7 @@ proptest::proptest! {
             };
             for effect in effects {
                 match effect {
-                    Effect::Event(AgentEvent::Permission { id, call }) => {
+                    Effect::Event(AgentEvent::Permission { id, call, .. }) => {
                         proptest::prop_assert!(machine.in_turn());
                         open.insert(id, (call.tool, call.params));
                     }
