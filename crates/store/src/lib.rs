@@ -10,6 +10,7 @@
 mod conversations;
 mod counts;
 mod error;
+mod import;
 mod inbox;
 mod model;
 mod open;
@@ -27,5 +28,6 @@ mod words;
 mod writer;
 
 pub use error::{OpenError, StoreError};
+pub use import::{Import, ImportRow, LookError, Present};
 pub use model::*;
 pub use store::Store;

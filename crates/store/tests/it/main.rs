@@ -4,6 +4,7 @@
 
 mod files;
 mod group;
+mod import;
 mod inbox;
 mod marks;
 mod outbox;
