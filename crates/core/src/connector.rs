@@ -163,6 +163,19 @@ pub struct Inbound {
     /// If set, the room's cursor moves here in the commit that stores the message. Only for live messages of
     /// a room whose missed messages have all been offered: else what lies between would be lost by a crash.
     pub cursor: Option<Timestamp>,
+    /// Set if the connector's account itself said it: only where that account is a person's own, and never for
+    /// what the gateway posted through it.
+    pub own: Option<Own>,
+}
+
+/// Where the owner of the connector's account said something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Own {
+    /// In the room that they have with themselves: for the agent, as anybody's message. Who owns the account
+    /// has the role owner there, listed or not.
+    WithOneself,
+    /// Elsewhere: not for the agent. It only counts as an answer to an approval question.
+    Elsewhere,
 }
 
 /// What became of an offered message. All but errors mean: settled, do not offer again.
@@ -269,6 +282,16 @@ pub trait Intake: Send + Sync + fmt::Debug {
 
     /// Notes that the connection is alive at this moment (platform clock). Cheap; may be called often.
     async fn alive(&self, at: Timestamp) -> Result<(), IntakeError>;
+
+    /// Whether the gateway itself made the message or file with this id, now or in an earlier run: it posted a
+    /// part under it, or it was given to [`Intake::remember_own`].
+    async fn is_own(&self, id: &str) -> Result<bool, IntakeError>;
+
+    /// Keeps the id of something that the gateway makes, before others can see it.
+    async fn remember_own(&self, id: &str) -> Result<(), IntakeError>;
+
+    /// Forgets an id that turned out to stand for nothing.
+    async fn forget_own(&self, id: &str) -> Result<(), IntakeError>;
 
     /// A credential that was kept earlier (0600), such as a log-in token. Opaque text of the connector's own.
     async fn load_credential(&self) -> Result<Option<String>, IntakeError>;

@@ -177,6 +177,13 @@ impl Gateway {
                 continue;
             };
             let Ok(key) = acg_types::random::message_key() else { continue };
+            // An account that is a person's own must know the post as the gateway's, also after the next start.
+            if let Err(error) =
+                self.hub.store.remember_own(&connector, key.as_str(), self.hub.clock.now()).await
+            {
+                warn!(%connector, %error, "An offline notice could not be posted.");
+                continue;
+            }
             let outgoing = acg_types::Outgoing { room, thread: None, key, text, attempts: 0 };
             if let Err(error) = part.connector.send(&outgoing).await {
                 debug!(%connector, %error, "An offline notice could not be posted.");

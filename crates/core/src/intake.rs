@@ -13,7 +13,9 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
-use crate::connector::{Accepted, Binding, Inbound, Intake, IntakeError, Reaction, RoomProgress, Wanted};
+use crate::connector::{
+    Accepted, Binding, Inbound, Intake, IntakeError, Own, Reaction, RoomProgress, Wanted,
+};
 use crate::hub::{ConnectorPart, Hub, Place, lock};
 use crate::notices;
 use crate::roster::Standing;
@@ -41,6 +43,8 @@ impl ConnectorIntake {
             let standing = lock(&self.part.roster).standing(sender);
             match standing {
                 Standing::Has(role) => return Ok(Some(role)),
+                // Only where the account is a person's own: it is theirs whose gateway this is.
+                Standing::Nobody if inbound.own.is_some() => return Ok(Some(Role::owner())),
                 Standing::Nobody => return Ok(None),
                 Standing::BindFirst => {
                     self.bind_person(&sender.username, &sender.id).await?;
@@ -186,9 +190,10 @@ fn stored(error: StoreError) -> IntakeError {
 }
 
 fn is_for_us(require_mention: bool, inbound: &Inbound) -> bool {
-    !require_mention
-        || inbound.message.room.kind == acg_types::RoomKind::Direct
-        || !matches!(inbound.message.addressed, Addressed::Nobody)
+    inbound.own != Some(Own::Elsewhere)
+        && (!require_mention
+            || inbound.message.room.kind == acg_types::RoomKind::Direct
+            || !matches!(inbound.message.addressed, Addressed::Nobody))
 }
 
 #[async_trait]
@@ -286,6 +291,18 @@ impl Intake for ConnectorIntake {
     async fn alive(&self, at: Timestamp) -> Result<(), IntakeError> {
         *lock(&self.part.platform_clock) = Some((at, Instant::now()));
         self.hub.store.connector_alive(&self.name, at).await.map_err(stored)
+    }
+
+    async fn is_own(&self, id: &str) -> Result<bool, IntakeError> {
+        self.hub.store.is_own(&self.name, id).await.map_err(stored)
+    }
+
+    async fn remember_own(&self, id: &str) -> Result<(), IntakeError> {
+        self.hub.store.remember_own(&self.name, id, self.hub.clock.now()).await.map_err(stored)
+    }
+
+    async fn forget_own(&self, id: &str) -> Result<(), IntakeError> {
+        self.hub.store.forget_own(&self.name, id).await.map_err(stored)
     }
 
     async fn load_credential(&self) -> Result<Option<String>, IntakeError> {

@@ -15,6 +15,7 @@ mod inbox;
 mod model;
 mod open;
 mod outbox;
+mod own;
 mod people;
 #[cfg(test)]
 mod plans;

@@ -13,8 +13,11 @@ use rusqlite::{Connection, OpenFlags};
 use crate::OpenError;
 
 /// Numbered from 1; a database's `user_version` is the number of the last one it has had.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/0001_start.sql"), include_str!("../migrations/0003_imports.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_start.sql"),
+    include_str!("../migrations/0003_imports.sql"),
+    include_str!("../migrations/0004_own.sql"),
+];
 
 /// Marks the file as ours: "acg1".
 const APPLICATION: i64 = 0x6163_6731;

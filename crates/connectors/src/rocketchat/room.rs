@@ -175,7 +175,7 @@ impl Worker {
                 let cursor = changed.filter(|at| !behind && *at > self.cursor);
                 if let Some(said) = said {
                     let Said { message, edited } = *said;
-                    self.offer(Inbound { message, edited, cursor }).await?;
+                    self.offer(Inbound { message, edited, cursor, own: None }).await?;
                 }
                 if let Some(cursor) = cursor {
                     self.cursor = cursor;
@@ -257,7 +257,7 @@ impl Worker {
         for document in &ordered.documents {
             if let Meaning::Person(said) = normalise::read(&self.common.reader, &self.room, document) {
                 let Said { message, edited } = *said;
-                self.offer(Inbound { message, edited, cursor: None }).await?;
+                self.offer(Inbound { message, edited, cursor: None, own: None }).await?;
             }
         }
         if let Some(newest) = ordered.newest.filter(|newest| *newest > self.cursor) {

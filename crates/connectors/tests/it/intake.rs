@@ -1,6 +1,6 @@
 //! The core's side in memory: keeps what a connector offers, by the rules of the real one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use acg_core::connector::{Accepted, Binding, Inbound, Intake, IntakeError, Reaction, RoomProgress, Wanted};
@@ -28,6 +28,12 @@ pub(crate) struct State {
     pub(crate) known: usize,
     pub(crate) alive: Option<Timestamp>,
     pub(crate) credential: Option<String>,
+    /// Ids that the gateway made.
+    pub(crate) own: BTreeSet<String>,
+    /// Messages that ask a question.
+    pub(crate) asking: BTreeSet<MessageId>,
+    /// Reactions told, in order.
+    pub(crate) reactions: Vec<Reaction>,
     /// So many offers are not stored.
     pub(crate) failing_offers: usize,
 }
@@ -153,11 +159,13 @@ impl Intake for MemoryIntake {
         Ok(accepted)
     }
 
-    fn awaits_reaction(&self, _room: &RoomId, _message: &MessageId) -> bool {
-        false
+    fn awaits_reaction(&self, _room: &RoomId, message: &MessageId) -> bool {
+        self.state().asking.contains(message)
     }
 
-    async fn react(&self, _reaction: Reaction) -> Result<(), IntakeError> {
+    async fn react(&self, reaction: Reaction) -> Result<(), IntakeError> {
+        self.state().reactions.push(reaction);
+        self.changed();
         Ok(())
     }
 
@@ -193,6 +201,20 @@ impl Intake for MemoryIntake {
     async fn alive(&self, at: Timestamp) -> Result<(), IntakeError> {
         self.state().alive = Some(at);
         self.changed();
+        Ok(())
+    }
+
+    async fn is_own(&self, id: &str) -> Result<bool, IntakeError> {
+        Ok(self.state().own.contains(id))
+    }
+
+    async fn remember_own(&self, id: &str) -> Result<(), IntakeError> {
+        self.state().own.insert(id.to_owned());
+        Ok(())
+    }
+
+    async fn forget_own(&self, id: &str) -> Result<(), IntakeError> {
+        self.state().own.remove(id);
         Ok(())
     }
 

@@ -73,7 +73,7 @@ impl Platform {
 
     /// Says something in the room; returns what became of it.
     pub(crate) async fn say(&self, message: IncomingMessage) -> Accepted {
-        self.intake().await.offer(Inbound { message, edited: false, cursor: None }).await.unwrap()
+        self.intake().await.offer(Inbound { message, edited: false, cursor: None, own: None }).await.unwrap()
     }
 }
 

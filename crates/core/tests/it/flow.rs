@@ -86,7 +86,8 @@ async fn an_edit_replaces_a_waiting_text_and_a_deletion_withdraws_it() {
     let intake = home.platform.intake().await;
     let mut waiting = intake.waiting_rooms();
     waiting.wait_for(|rooms| !rooms.is_empty()).await.unwrap();
-    let edit = |id: &str| Inbound { message: message(id, "alice", "after"), edited: true, cursor: None };
+    let edit =
+        |id: &str| Inbound { message: message(id, "alice", "after"), edited: true, cursor: None, own: None };
     assert_eq!(intake.offer(edit("m2")).await.unwrap(), Accepted::Updated);
     assert_eq!(intake.offer(edit("m1")).await.unwrap(), Accepted::Known, "it runs already");
     assert!(intake.withdraw(&"id-general".into(), &"m3".into()).await.unwrap());
@@ -160,7 +161,7 @@ async fn an_edit_counts_while_the_message_waits_for_a_free_slot() {
     elsewhere.room = crate::fakes::room("other");
     home.platform.say(elsewhere.clone()).await;
     elsewhere.text = "after".into();
-    let edit = Inbound { message: elsewhere, edited: true, cursor: None };
+    let edit = Inbound { message: elsewhere, edited: true, cursor: None, own: None };
     assert_eq!(home.platform.intake().await.offer(edit).await.unwrap(), Accepted::Updated);
     home.agents.release.send_replace(true);
     assert_eq!(home.platform.until_posted(2).await, ["echo: slow", "echo: after"]);

@@ -94,7 +94,7 @@ async fn a_stop_lets_the_turn_end_and_takes_nothing_more_in() {
     home.until_busy(1).await;
     let intake = home.platform.intake().await;
     let stopping = tokio::task::JoinSet::from_iter([stop(gateway)]);
-    let late = Inbound { message: message("m2", "alice", "late"), edited: false, cursor: None };
+    let late = Inbound { message: message("m2", "alice", "late"), edited: false, cursor: None, own: None };
     let deadline = tokio::time::Instant::now() + crate::fakes::PATIENCE;
     loop {
         assert!(tokio::time::Instant::now() < deadline);
@@ -116,8 +116,12 @@ async fn cursors_and_pauses_survive() {
     let home = Home::new();
     let gateway = home.start().await;
     let intake = home.platform.intake().await;
-    let mut inbound =
-        Inbound { message: message("m1", "alice", "one"), edited: false, cursor: Some(Timestamp(5_000)) };
+    let mut inbound = Inbound {
+        message: message("m1", "alice", "one"),
+        edited: false,
+        cursor: Some(Timestamp(5_000)),
+        own: None,
+    };
     intake.offer(inbound.clone()).await.unwrap();
     inbound.cursor = Some(Timestamp(4_000));
     intake.advance(&"id-general".into(), Timestamp(3_000)).await.unwrap();
