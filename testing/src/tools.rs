@@ -1,4 +1,4 @@
-//! The real agent programs that tests run: where `scripts/test-tools` has put them.
+//! The programs and libraries that others wrote and that tests run: where `scripts/test-tools` has put them.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,49 @@ pub fn claude() -> Option<PathBuf> {
 
 /// The tool, or `None` after a line that says that the test was skipped. In CI a missing tool fails the test.
 pub fn require(tool: &str) -> Option<PathBuf> {
-    let found = find(tool);
+    required(tool, find(tool))
+}
+
+/// Node, and the folder with the Rocket.Chat packages for it.
+#[derive(Debug, Clone)]
+pub struct NodeClients {
+    /// The program.
+    pub node: PathBuf,
+    /// Its `node_modules`.
+    pub modules: PathBuf,
+}
+
+/// The Rocket.Chat clients for Node, or `None` as [`require`] has it.
+pub fn require_node_clients() -> Option<NodeClients> {
+    let modules = locked("rocketchat-npm", "npm/package-lock.json").map(|folder| folder.join("node_modules"));
+    let found = modules.zip(node()).map(|(modules, node)| NodeClients { node, modules });
+    required("rocketchat-npm", found)
+}
+
+/// The Python that has the Rocket.Chat clients, or `None` as [`require`] has it.
+pub fn require_python_clients() -> Option<PathBuf> {
+    let python = locked("rocketchat-pip", "pip/requirements.txt").map(|folder| folder.join("bin/python"));
+    required("rocketchat-pip", python.filter(|python| python.is_file()))
+}
+
+/// The folder of a tool that is installed as its lock file in `testing/clients` says today.
+fn locked(tool: &str, lock: &str) -> Option<PathBuf> {
+    let folder = root().join(tool);
+    let wanted = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(lock)).ok()?;
+    let found = std::fs::read(folder.join("installed-from")).ok()?;
+    (wanted == found).then_some(folder)
+}
+
+/// The Node that was installed with the tools, else the one on the `PATH`.
+fn node() -> Option<PathBuf> {
+    let on_path = || {
+        let path = std::env::var_os("PATH")?;
+        std::env::split_paths(&path).map(|folder| folder.join("node")).find(|program| program.is_file())
+    };
+    find("node").or_else(on_path)
+}
+
+fn required<T>(tool: &str, found: Option<T>) -> Option<T> {
     if found.is_none() {
         let hint = format!("{tool} is not in {}; run scripts/test-tools", root().display());
         assert!(std::env::var_os("CI").is_none_or(|ci| ci.is_empty()), "{hint}");

@@ -80,13 +80,14 @@ impl Record {
 
 const SECRET_KEYS: &[&str] = &["password", "resume", "code", "token", "digest"];
 
-/// The value with every secret replaced.
+/// The value with every secret replaced; its shape stays.
 pub(crate) fn without_secrets(value: &Value) -> Value {
     match value {
         Value::Object(map) => Value::Object(
             map.iter()
                 .map(|(key, value)| {
-                    let hidden = SECRET_KEYS.contains(&key.as_str()) && !value.is_null();
+                    let hidden =
+                        SECRET_KEYS.contains(&key.as_str()) && !value.is_null() && !value.is_object();
                     (
                         key.clone(),
                         if hidden { Value::String("<secret>".into()) } else { without_secrets(value) },
@@ -108,6 +109,7 @@ mod tests {
     fn secrets_are_not_kept() {
         let kept =
             without_secrets(&json!([{ "resume": "T" }, { "user": "u", "password": { "digest": "d" } }]));
-        assert_eq!(kept, json!([{ "resume": "<secret>" }, { "user": "u", "password": "<secret>" }]));
+        let digest = json!({ "digest": "<secret>" });
+        assert_eq!(kept, json!([{ "resume": "<secret>" }, { "user": "u", "password": digest }]));
     }
 }

@@ -39,6 +39,13 @@ impl Session {
                 Ok(None)
             }
             "sendMessage" => Ok(self.send(world, &first)),
+            "setReaction" => {
+                let uid = uid.ok_or_else(|| Refusal::meteor("error-invalid-user", "Invalid user", None))?;
+                let message = params.get(1).and_then(Value::as_str).unwrap_or_default();
+                let should = params.get(2).and_then(Value::as_bool);
+                world.set_reaction(&uid, message, first.as_str().unwrap_or_default(), should)?;
+                Ok(None)
+            }
             "rooms/get" | "subscriptions/get" => Ok(Some(Self::lists(world, name, uid.as_deref(), &first))),
             "getRoomIdByNameOrId" => {
                 let key = first.as_str().unwrap_or_default();
