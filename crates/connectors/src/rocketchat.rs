@@ -17,6 +17,8 @@ mod link;
 mod login;
 mod normalise;
 mod offset;
+mod own;
+mod reactions;
 mod rest;
 mod room;
 mod send;

@@ -269,7 +269,8 @@ impl Account {
         }
     }
 
-    fn keeper(&self) -> Option<Arc<dyn Intake>> {
+    /// The core, while the connector runs.
+    pub(crate) fn keeper(&self) -> Option<Arc<dyn Intake>> {
         self.keeper.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -70,7 +70,7 @@ impl Connector for RocketChat {
             title: "Rocket.Chat",
             max_text_utf16: MAX_TEXT_UTF16,
             idempotent_send: true,
-            reactions: true,
+            reactions: !self.shared.self_chat,
         }
     }
 
@@ -92,11 +92,11 @@ impl Connector for RocketChat {
     async fn upload(
         &self,
         room: &RoomId,
-        _thread: Option<&ThreadId>,
+        thread: Option<&ThreadId>,
         file: &Path,
         caption: &str,
     ) -> Result<(), SendError> {
-        Box::pin(upload::post(&self.shared.account, room, file, caption)).await
+        Box::pin(upload::post(&self.shared, &upload::Upload { room, thread, file, caption })).await
     }
 
     async fn find_room(&self, name: &str) -> Result<Room, SendError> {

@@ -32,8 +32,16 @@ const SERVER: &[Key] = &[
     Key::new("token", Shape::Secret, "Personal access token, instead of a password."),
 ];
 
-const KEYS: &[Key] =
-    &[Key::new("server", Shape::Section(SERVER), "The Rocket.Chat server and the account.").required()];
+const KEYS: &[Key] = &[
+    Key::new("server", Shape::Section(SERVER), "The Rocket.Chat server and the account.").required(),
+    Key::new(
+        "self_chat",
+        Shape::Bool,
+        "Whether the account is your own: then what you write in the direct room with yourself is for the agent, and \
+         you are an owner there.",
+    )
+    .default("false"),
+];
 
 /// The type for `acg_config`.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +55,7 @@ struct RocketChatSettings {
     totp: Option<SecretSlice<u8>>,
     /// User id and token.
     personal: Option<(String, SecretString)>,
+    self_chat: bool,
 }
 
 impl Kind for RocketChatKind {
@@ -97,8 +106,10 @@ impl Kind for RocketChatKind {
                 server.error("password", "there is nothing to log in with.", Some(help));
             }
         }
+        let self_chat = section.bool("self_chat").unwrap_or(false);
         let url = url?;
-        Some(Settings(Arc::new(RocketChatSettings { url, username, password, totp, personal })))
+        let settings = RocketChatSettings { url, username, password, totp, personal, self_chat };
+        Some(Settings(Arc::new(settings)))
     }
 }
 
@@ -147,7 +158,8 @@ pub(crate) fn build(
     };
     let account = Account::new(rest, credentials, config.name.as_str());
     let board = Board::new(config.name.clone(), clock);
-    Ok(Arc::new(RocketChat::new(Shared::new(config.name.clone(), account, board, tls))))
+    let shared = Shared::new(config.name.clone(), account, board, tls, settings.self_chat);
+    Ok(Arc::new(RocketChat::new(shared)))
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ async fn prepare(shared: &Arc<Shared>, intake: &Arc<dyn Intake>) -> Result<(Link
     let link = Link {
         shared: shared.clone(),
         intake: intake.clone(),
-        reader: Arc::new(Reader { connector: shared.name.clone(), me }),
+        reader: Arc::new(Reader { connector: shared.name.clone(), me, self_chat: shared.self_chat }),
         login,
         ddp,
         epoch: Instant::now(),
@@ -362,7 +362,8 @@ impl Link {
             }
             Meaning::Own | Meaning::System | Meaning::Bot => None,
         };
-        mailbox.put(Item::Live { said, changed });
+        let votes = self.reader.votes(document);
+        mailbox.put(Item::Live { said, votes, changed });
     }
 
     fn told(&mut self, tell: Tell) {

@@ -3,6 +3,7 @@
 //! Pure: document and context in, meaning out. Must never decide about roles. Authority hangs on `u._id`; the
 //! shown identity (`alias`, `avatar`, `emoji`) is never looked at.
 
+use acg_core::connector::Own;
 use acg_types::{
     Addressed, ConnectorName, IncomingMessage, MessageId, Room, RoomId, Sender, ThreadId, Timestamp,
 };
@@ -10,6 +11,8 @@ use serde_json::Value;
 
 use super::api::{Me, text};
 use super::date;
+use super::own::{self, FileRef};
+use super::reactions::{self, Votes};
 
 /// Longest text taken over; the rest is cut off with a warning. Far above what a server accepts by default.
 const LONGEST_TEXT: usize = 256 * 1024;
@@ -25,12 +28,22 @@ const LONGEST_ID: usize = 256;
 pub(crate) struct Reader {
     pub(crate) connector: ConnectorName,
     pub(crate) me: Me,
+    /// Whether the account is a person's own: then its messages may be theirs.
+    pub(crate) self_chat: bool,
+}
+
+impl Reader {
+    /// Reactions that may answer a question. Where the account is a person's own none does: theirs and the
+    /// gateway's look the same.
+    pub(crate) fn votes(&self, document: &Value) -> Option<Votes> {
+        if self.self_chat { None } else { reactions::read(document) }
+    }
 }
 
 /// What a document is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
-    /// Our own post.
+    /// A post of our account.
     Own,
     /// `t` is set: somebody joined, the topic changed, …
     System,
@@ -49,6 +62,10 @@ pub(crate) enum Meaning {
 pub(crate) struct Said {
     pub(crate) message: IncomingMessage,
     pub(crate) edited: bool,
+    /// Said by our account, which is a person's own. It may still be a post of the gateway's.
+    pub(crate) own: Option<Own>,
+    /// Files of such a message.
+    pub(crate) files: Vec<FileRef>,
 }
 
 /// The room a document belongs to.
@@ -85,7 +102,8 @@ pub(crate) fn read(reader: &Reader, room: &Room, document: &Value) -> Meaning {
     let (Some(user), Some(username)) = (id(author, "_id"), text(author, "username")) else {
         return Meaning::Garbage("its author has no id or no name");
     };
-    if user == reader.me.id {
+    let own = (user == reader.me.id).then(|| whose_room(reader, room));
+    if own.is_some() && !reader.self_chat {
         return Meaning::Own;
     }
     match document.get("t").filter(|kind| !kind.is_null()) {
@@ -134,7 +152,16 @@ pub(crate) fn read(reader: &Reader, room: &Room, document: &Value) -> Meaning {
             warnings,
         },
         edited: document.get("editedAt").and_then(date::read).is_some(),
+        files: if own.is_some() { own::files(document) } else { Vec::new() },
+        own,
     }))
+}
+
+/// Where the account's owner speaks. The room with oneself is the direct room that has one's own name.
+fn whose_room(reader: &Reader, room: &Room) -> Own {
+    let with_oneself = room.kind == acg_types::RoomKind::Direct
+        && room.name.strip_prefix('@') == Some(reader.me.username.as_str());
+    if with_oneself { Own::WithOneself } else { Own::Elsewhere }
 }
 
 /// Whom the message mentions. The server makes `mentions` from the text; the text itself is the fallback for

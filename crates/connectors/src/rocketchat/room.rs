@@ -17,6 +17,8 @@ use tracing::{debug, warn};
 use super::api::Changes;
 use super::backfill::{self, OVERLAP};
 use super::normalise::{self, Meaning, Reader, Said};
+use super::own::{self, FileRef};
+use super::reactions::{self, Votes};
 use super::rest::RestError;
 use super::shared::Shared;
 use crate::kit::backoff::Backoff;
@@ -27,14 +29,16 @@ const QUEUE: usize = 128;
 const PAGE: u32 = 50;
 /// A cursor that nothing else committed is written down this often.
 const FLUSH: Duration = Duration::from_secs(10);
+/// How often the id of somebody who reacted is looked up.
+const VOTE_LOOKUPS: u32 = 3;
 /// A server's clock may be so far ahead of what we know of it.
 const AHEAD: Duration = Duration::from_mins(5);
 
 /// Something that happened in the room.
 #[derive(Debug)]
 pub(crate) enum Item {
-    /// A document came in live. `None`: nothing a person said.
-    Live { said: Option<Box<Said>>, changed: Option<Timestamp> },
+    /// A document came in live. `said` is `None` if it is nothing a person said.
+    Live { said: Option<Box<Said>>, votes: Option<Votes>, changed: Option<Timestamp> },
     /// A message was deleted.
     Deleted(MessageId),
 }
@@ -168,14 +172,16 @@ impl Worker {
     async fn live(&mut self, item: Item) -> Result<(), Stopped> {
         match item {
             Item::Deleted(message) => self.withdraw(&message).await,
-            Item::Live { said, changed } => {
+            Item::Live { said, votes, changed } => {
                 // If documents were dropped before this one, the cursor must not jump over them.
                 let behind = self.overflow.load(Ordering::SeqCst);
                 let changed = changed.filter(|at| *at <= self.latest());
                 let cursor = changed.filter(|at| !behind && *at > self.cursor);
                 if let Some(said) = said {
-                    let Said { message, edited } = *said;
-                    self.offer(Inbound { message, edited, cursor, own: None }).await?;
+                    self.offer(*said, cursor).await?;
+                }
+                if let Some(votes) = votes {
+                    self.tell_votes(&votes).await?;
                 }
                 if let Some(cursor) = cursor {
                     self.cursor = cursor;
@@ -256,8 +262,10 @@ impl Worker {
         }
         for document in &ordered.documents {
             if let Meaning::Person(said) = normalise::read(&self.common.reader, &self.room, document) {
-                let Said { message, edited } = *said;
-                self.offer(Inbound { message, edited, cursor: None, own: None }).await?;
+                self.offer(*said, None).await?;
+            }
+            if let Some(votes) = self.common.reader.votes(document) {
+                self.tell_votes(&votes).await?;
             }
         }
         if let Some(newest) = ordered.newest.filter(|newest| *newest > self.cursor) {
@@ -282,10 +290,53 @@ impl Worker {
         self.common.shared.account.changes(&self.room.id, since).await
     }
 
-    async fn offer(&self, inbound: Inbound) -> Result<(), Stopped> {
+    async fn offer(&self, said: Said, cursor: Option<Timestamp>) -> Result<(), Stopped> {
+        let Said { message, edited, own, files } = said;
+        if own.is_some() && self.is_gateways(&message.id, &files).await? {
+            return Ok(());
+        }
+        let inbound = Inbound { message, edited, cursor, own };
         let id = inbound.message.id.clone();
         let accepted = self.insist("message", || self.common.intake.offer(inbound.clone())).await?;
         debug!(connector = %self.common.shared.name, room = %self.room.id, message = %id, ?accepted, "Message offered");
+        Ok(())
+    }
+
+    /// Whether a message of our account was posted by the gateway. An upload under way is waited for.
+    async fn is_gateways(&self, message: &MessageId, files: &[FileRef]) -> Result<bool, Stopped> {
+        let Common { shared, intake, .. } = &self.common;
+        let look = || own::is_gateways(intake.as_ref(), &shared.uploads, &self.room.id, message, files);
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(Stopped),
+            found = self.insist("look-up", look) => found,
+        }
+    }
+
+    /// Tells the core of reactions that answer one of its questions.
+    async fn tell_votes(&self, votes: &Votes) -> Result<(), Stopped> {
+        let Common { shared, intake, reader, .. } = &self.common;
+        for (emoji, username) in &votes.list {
+            if !intake.awaits_reaction(&self.room.id, &votes.message) {
+                return Ok(());
+            }
+            let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(8));
+            for attempt in 1..=VOTE_LOOKUPS {
+                let vote = (*emoji, username.as_str());
+                match reactions::resolve(shared, &reader.me, &self.room.id, &votes.message, vote).await {
+                    Ok(Some(reaction)) => {
+                        self.insist("reaction", || intake.react(reaction.clone())).await?;
+                        break;
+                    }
+                    Ok(None) => break,
+                    Err(error) if attempt == VOTE_LOOKUPS => {
+                        warn!(connector = %shared.name, user = %username.escape_debug(), %error,
+                            "Who reacted could not be found out, so the reaction does not count; answer in words");
+                    }
+                    Err(_) => self.pause(backoff.next(acg_types::random::fraction())).await?,
+                }
+            }
+        }
         Ok(())
     }
 

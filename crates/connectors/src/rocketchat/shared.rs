@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::account::Account;
 use super::directory::Directory;
 use super::health::Board;
+use super::own::Uploads;
 
 /// A wish to show or end "is typing".
 #[derive(Debug)]
@@ -30,6 +31,12 @@ pub(crate) struct Shared {
     pub(crate) tls: Arc<ClientConfig>,
     /// Taken while a room is read back.
     pub(crate) reads: Semaphore,
+    /// Whether the account is a person's own.
+    pub(crate) self_chat: bool,
+    /// Uploads whose message is not known before their answer.
+    pub(crate) uploads: Uploads,
+    /// Held by the one such upload of an account that is a person's own.
+    pub(crate) whole_uploads: tokio::sync::Mutex<()>,
     directory: Mutex<Directory>,
     /// To the link, while there is one.
     typing: Mutex<Option<mpsc::Sender<Typing>>>,
@@ -40,13 +47,22 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(name: ConnectorName, account: Account, board: Board, tls: Arc<ClientConfig>) -> Self {
+    pub(crate) fn new(
+        name: ConnectorName,
+        account: Account,
+        board: Board,
+        tls: Arc<ClientConfig>,
+        self_chat: bool,
+    ) -> Self {
         Self {
             name,
             account,
             board,
             tls,
             reads: Semaphore::new(READS),
+            self_chat,
+            uploads: Uploads::default(),
+            whole_uploads: tokio::sync::Mutex::default(),
             directory: Mutex::default(),
             typing: Mutex::default(),
             meant: Mutex::default(),

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use acg_core::connector::{Accepted, Binding, Inbound, Intake, IntakeError, Reaction, RoomProgress, Wanted};
+use acg_core::connector::{
+    Accepted, Binding, Inbound, Intake, IntakeError, Own, Reaction, RoomProgress, Wanted,
+};
 use acg_types::{IncomingMessage, MessageId, Room, RoomId, Timestamp, UserId};
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -13,6 +15,7 @@ use tokio::sync::watch;
 pub(crate) struct Kept {
     pub(crate) message: IncomingMessage,
     pub(crate) withdrawn: bool,
+    pub(crate) own: Option<Own>,
 }
 
 #[derive(Debug, Default)]
@@ -139,7 +142,8 @@ impl Intake for MemoryIntake {
                 }
                 None if inbound.message.sent_at < progress.start => Accepted::BeforeStart,
                 None => {
-                    state.messages.push(Kept { message: inbound.message.clone(), withdrawn: false });
+                    let (message, own) = (inbound.message.clone(), inbound.own);
+                    state.messages.push(Kept { message, withdrawn: false, own });
                     Accepted::New
                 }
             };

@@ -7,7 +7,11 @@ use serde_json::json;
 use super::*;
 
 fn reader() -> Reader {
-    Reader { connector: "rc".into(), me: Me { id: "9PTBgB2TrYnRmWZAr".into(), username: "bot_2q77s".into() } }
+    Reader {
+        connector: "rc".into(),
+        me: Me { id: "9PTBgB2TrYnRmWZAr".into(), username: "bot_2q77s".into() },
+        self_chat: false,
+    }
 }
 
 fn recorded(name: &str) -> Value {
