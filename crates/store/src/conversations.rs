@@ -6,7 +6,7 @@ use acg_types::{ConversationId, SessionId, ThreadId};
 use rusqlite::{Connection, Row, params};
 
 use crate::rows::{all, change, first, maybe, text};
-use crate::{Conversation, ConversationKey, Store, StoreError};
+use crate::{Conversation, ConversationKey, Store, StoreError, grants};
 
 impl Store {
     /// The conversation with this key, made if it is new.
@@ -26,7 +26,7 @@ impl Store {
     }
 
     /// Sets or forgets the agent's session. `used`: a prompt has reached the agent in it; without a session it
-    /// counts as false.
+    /// counts as false. With another session than before, what people allowed for that one is over.
     pub async fn set_session(
         &self,
         id: ConversationId,
@@ -100,10 +100,23 @@ pub(crate) fn set_session(
     session: Option<&SessionId>,
     used: bool,
 ) -> Result<(), StoreError> {
-    let changed = change(
+    let before = by_id(connection, id)?.ok_or(StoreError::NoSuchConversation(id))?.session;
+    change(
         connection,
         "UPDATE conversations SET session = ?2, session_used = ?3 WHERE id = ?1",
         params![id.0, session.map(SessionId::as_str), used && session.is_some()],
     )?;
-    if changed == 0 { Err(StoreError::NoSuchConversation(id)) } else { Ok(()) }
+    replaced(connection, before.as_ref(), session)
+}
+
+/// What was allowed for a session ends when another takes its place, or none.
+pub(crate) fn replaced(
+    connection: &Connection,
+    before: Option<&SessionId>,
+    after: Option<&SessionId>,
+) -> Result<(), StoreError> {
+    match before {
+        Some(before) if after != Some(before) => grants::end_of_session(connection, before),
+        _ => Ok(()),
+    }
 }

@@ -6,13 +6,33 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use acg_types::{ConversationId, OutboxId, RoomId, TurnId};
+use acg_types::{ApprovalId, ConversationId, OutboxId, RoomId, TurnId};
 use rusqlite::ErrorCode;
 use rusqlite::ffi;
 
 /// Why the database cannot be opened. In every case but a new file's, the file is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// There is none, and this caller does not make one.
+    #[error("{} does not exist: no gateway has run with this home yet", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An earlier version of the program wrote it, and may be running; this caller does not migrate.
+    #[error(
+        "{} has schema {found}, this version needs {known}: the gateway that runs is of an earlier version, or none \
+         has run since the update; 'agent-chat-gateway restart' brings the schema up to date",
+        path.display()
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The schema needed here.
+        known: i64,
+    },
     /// A later version of the program wrote it.
     #[error(
         "{} has schema {found}, this version knows up to {known}: start the version that wrote it, \
@@ -120,6 +140,23 @@ pub enum StoreError {
     /// [`crate::Store::part_failed`] takes `Failed` or `Ambiguous` only.
     #[error("part {0} cannot fail into a state that is not a failure")]
     NotAFailure(OutboxId),
+    /// No question has this id.
+    #[error("question {0} is not known")]
+    NoSuchApproval(ApprovalId),
+    /// [`crate::Store::settle`] takes states that close a question, and an allowance only with an approval.
+    #[error("question {0} cannot be closed like this")]
+    NotADecision(ApprovalId),
+    /// The record was changed by somebody: pruning would remove the traces.
+    #[error(
+        "the record of decisions is broken at entry {seq} ({reason}): keep a copy of the database and find out who \
+         changed it"
+    )]
+    RecordBroken {
+        /// Where.
+        seq: i64,
+        /// What is wrong there.
+        reason: String,
+    },
 }
 
 impl From<rusqlite::Error> for StoreError {

@@ -1,4 +1,5 @@
-//! What must survive a crash: rooms, people, conversations, inbox, turns and outbox, on SQLite.
+//! What must survive a crash: rooms, people, conversations, inbox, turns, outbox, approvals and their record, on
+//! SQLite.
 //!
 //! Owns the database file, its schema and the one thread that writes it. Decides nothing: which message is
 //! wanted, which turn runs and which part is posted next is for the callers to say.
@@ -7,9 +8,13 @@
 //! share one commit; each is all or nothing by itself. A future that is dropped does not take its write back:
 //! what is in the queue is carried out. A read sees every write whose future had resolved before.
 
+mod approvals;
+mod audit;
+mod commands;
 mod conversations;
 mod counts;
 mod error;
+mod grants;
 mod import;
 mod inbox;
 mod model;
@@ -21,6 +26,7 @@ mod people;
 mod plans;
 mod rooms;
 mod rows;
+mod sessions;
 mod store;
 mod turns;
 mod usage;

@@ -132,6 +132,8 @@ pub enum TurnState {
     Begun,
     /// The prompt was (or is about to be) handed over: never run anew blindly.
     Sent,
+    /// It waits for a person, and no process runs.
+    Deferred,
     /// Over.
     Ended,
 }
@@ -147,15 +149,21 @@ pub struct ToolRow {
     pub finished: bool,
 }
 
-/// A turn that was running when the gateway ended.
+/// A turn that was running when the gateway ended, or that waits for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnfinishedTurn {
     /// Row id.
     pub turn: TurnId,
     /// Its conversation.
     pub conversation: Conversation,
-    /// [`TurnState::Begun`] or [`TurnState::Sent`].
+    /// [`TurnState::Begun`], [`TurnState::Sent`] or [`TurnState::Deferred`].
     pub state: TurnState,
+    /// The role that it runs with.
+    pub role: Role,
+    /// The session that its prompt went to; `None` if it has not been sent.
+    pub session: Option<SessionId>,
+    /// Whose session that is: a role's, or the conversation's own.
+    pub session_role: Option<Role>,
     /// The messages it answers, in order.
     pub messages: Vec<InboxRow>,
     /// The tool calls it had made, in order.

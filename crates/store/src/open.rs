@@ -15,6 +15,7 @@ use crate::OpenError;
 /// Numbered from 1; a database's `user_version` is the number of the last one it has had.
 const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_start.sql"),
+    include_str!("../migrations/0002_approvals.sql"),
     include_str!("../migrations/0003_imports.sql"),
     include_str!("../migrations/0004_own.sql"),
 ];
@@ -51,6 +52,65 @@ pub(crate) fn file(path: &Path) -> Result<Connection, OpenError> {
     prepare(&mut connection, version).map_err(sql)?;
     connection.busy_timeout(PATIENCE).map_err(sql)?;
     Ok(connection)
+}
+
+/// A second process's way to a database that a gateway may be using: it makes no file and migrates nothing.
+pub(crate) fn existing(path: &Path) -> Result<Connection, OpenError> {
+    let connection = open_existing(path, OpenFlags::SQLITE_OPEN_READ_WRITE, None)?;
+    set_up(&connection).map_err(|source| OpenError::from_sql(path.to_owned(), source))?;
+    Ok(connection)
+}
+
+/// As [`existing`], for reading only: no byte on the disk changes.
+///
+/// Even a reader of a write-ahead log makes files beside the database, unless it is told that the file does not
+/// change. That is so where there is no log: nobody has the database open then.
+pub(crate) fn reading(path: &Path) -> Result<Connection, OpenError> {
+    let at_rest = if beside(path, "-wal").exists() { None } else { uri(path) };
+    let connection = open_existing(path, OpenFlags::SQLITE_OPEN_READ_ONLY, at_rest)?;
+    connection
+        .execute_batch("PRAGMA trusted_schema = OFF; PRAGMA query_only = ON;")
+        .map_err(|source| OpenError::from_sql(path.to_owned(), source))?;
+    Ok(connection)
+}
+
+fn open_existing(path: &Path, mode: OpenFlags, uri: Option<String>) -> Result<Connection, OpenError> {
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(OpenError::Missing { path: path.to_owned() });
+        }
+        Err(source) => return Err(OpenError::Io { path: path.to_owned(), source }),
+        Ok(_) => check_head(path)?,
+    }
+    let sql = |source| OpenError::from_sql(path.to_owned(), source);
+    let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = match uri {
+        Some(uri) => Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI),
+        None => Connection::open_with_flags(path, flags),
+    }
+    .map_err(sql)?;
+    connection.busy_timeout(PATIENCE).map_err(sql)?;
+    let found = inspect(&connection, path)?;
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    if found < known {
+        return Err(OpenError::Older { path: path.to_owned(), found, known });
+    }
+    Ok(connection)
+}
+
+/// The path as SQLite takes it for a file that does not change. `None`: it cannot be said as text.
+fn uri(path: &Path) -> Option<String> {
+    let mut uri = String::from("file:");
+    for byte in path.to_str()?.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b'~' => {
+                uri.push(char::from(byte));
+            }
+            _ => uri.extend(["%", &format!("{byte:02X}")]),
+        }
+    }
+    uri.push_str("?immutable=1");
+    Some(uri)
 }
 
 pub(crate) fn memory() -> Result<Connection, OpenError> {
@@ -140,8 +200,8 @@ fn check_pages(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     Err(OpenError::Damaged { path: path.to_owned(), detail, source: None })
 }
 
-fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
-    connection.set_prepared_statement_cache_capacity(96);
+fn set_up(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(160);
     connection.execute_batch(
         // FULL: a commit is on the disk before it is answered. fullfsync: macOS alone needs to be told so.
         "PRAGMA journal_mode = WAL;
@@ -151,7 +211,11 @@ fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
          PRAGMA journal_size_limit = 4194304;
          PRAGMA cell_size_check = ON;
          PRAGMA trusted_schema = OFF;",
-    )?;
+    )
+}
+
+fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
+    set_up(connection)?;
     for (number, migration) in (1_i64..).zip(MIGRATIONS).filter(|(number, _)| *number > version) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(migration)?;

@@ -8,7 +8,7 @@ use rusqlite::{Connection, Row, params};
 
 use crate::rows::{all, change, first, maybe, text, time, word};
 use crate::words::Stored;
-use crate::{NewPart, OutboxRow, PartState, Store, StoreError};
+use crate::{NewPart, OutboxRow, PartState, Store, StoreError, approvals};
 
 impl Store {
     /// Stores parts to post, in order; all or none.
@@ -163,7 +163,7 @@ fn sent(connection: &Connection, id: OutboxId, remote: &MessageId, now: Timestam
         params![id.0, remote.as_str(), now.0],
     )?;
     if changed > 0 {
-        return Ok(());
+        return approvals::posted_as(connection, id, remote);
     }
     match by_id(connection, id)?.map(|row| row.state) {
         Some(PartState::Sent) => Ok(()),

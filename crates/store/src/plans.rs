@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use crate::{counts, inbox, open, outbox, turns};
+use crate::{approvals, audit, commands, counts, grants, inbox, open, outbox, turns};
 
 fn plan(connection: &Connection, sql: &str) -> String {
     let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
@@ -25,12 +25,31 @@ fn hot_queries_use_an_index() {
         turns::UNFINISHED.to_owned(),
         counts::INBOX.to_owned(),
         counts::OUTBOX.to_owned(),
+        turns::DEFERRED.to_owned(),
+        approvals::by_code_sql(),
+        approvals::open_sql(),
+        approvals::of_turn_sql(),
+        approvals::SHOWN_BY.to_owned(),
+        approvals::CODE_TAKEN.to_owned(),
+        approvals::PARTS.to_owned(),
+        commands::KNOWN.to_owned(),
+        grants::covering_sql(),
+        grants::SAME.to_owned(),
+        grants::END_OF_SESSION.to_owned(),
     ];
     for query in queries {
         let plan = plan(&connection, &query);
         assert!(plan.contains("INDEX"), "{query}: {plan}");
         assert!(!plan.contains("SCAN"), "{query}: {plan}");
     }
+}
+
+/// The end of the record is looked at for every entry: it is the last of the table, which is ordered by number.
+#[test]
+fn the_end_of_the_record_needs_no_sorting() {
+    let connection = open::memory().unwrap();
+    let plan = plan(&connection, audit::LAST);
+    assert!(!plan.contains("TEMP B-TREE"), "{plan}");
 }
 
 #[test]

@@ -34,6 +34,18 @@ impl Store {
         Self::start(open::file(path)?, path)
     }
 
+    /// Opens a database that is there, beside a gateway that may be using it. Makes no file and migrates nothing:
+    /// [`OpenError::Missing`], [`OpenError::Older`]. Writes of both processes wait for each other, a few seconds at
+    /// most.
+    pub fn open_beside(path: &Path) -> Result<Self, OpenError> {
+        Self::start(open::existing(path)?, path)
+    }
+
+    /// As [`Store::open_beside`], for reading only: nothing on the disk changes, and a write is refused.
+    pub fn open_to_read(path: &Path) -> Result<Self, OpenError> {
+        Self::start(open::reading(path)?, path)
+    }
+
     /// A database that is gone with its last handle.
     pub fn open_in_memory() -> Result<Self, OpenError> {
         Self::start(open::memory()?, Path::new(":memory:"))

@@ -1,14 +1,14 @@
 //! Turns: from the messages they answer to their one closing commit.
 //!
-//! Owns the states begun, sent, ended, and with them the messages' running and done. Must never let a turn end
-//! twice, nor let any of its messages be part of two turns.
+//! Owns the states begun, sent, deferred, ended, and with them the messages' running and done. Must never let a turn
+//! end twice, nor let any of its messages be part of two turns.
 
 use acg_types::{ConversationId, InboxId, OutboxId, Role, SessionId, Timestamp, TurnId};
 use rusqlite::{Connection, params};
 
-use crate::rows::{all, change, first, text, word};
-use crate::{Store, StoreError, ToolRow, TurnRecord, TurnState, UnfinishedTurn};
-use crate::{conversations, inbox, outbox, usage};
+use crate::rows::{all, change, first, maybe, role, text, word};
+use crate::{ApprovalState, Store, StoreError, ToolRow, TurnRecord, TurnState, UnfinishedTurn};
+use crate::{approvals, conversations, inbox, outbox, sessions, usage};
 
 impl Store {
     /// Begins a turn for these messages, which then run. `None`, and nothing changes, if any of them does not wait
@@ -26,8 +26,19 @@ impl Store {
 
     /// The prompt is about to be handed over: the turn is sent, and the conversation's session is this one, used.
     pub async fn turn_sent(&self, turn: TurnId, session: &SessionId) -> Result<(), StoreError> {
-        let session = session.clone();
-        self.write(move |connection| sent(connection, turn, &session)).await
+        self.turn_sent_as(turn, session, None).await
+    }
+
+    /// As [`Store::turn_sent`], in the session of a role if one is named: that role's session is this one then, and
+    /// the conversation's own stays as it is. A session that changes by the turn's end is kept in the same place.
+    pub async fn turn_sent_as(
+        &self,
+        turn: TurnId,
+        session: &SessionId,
+        role: Option<&Role>,
+    ) -> Result<(), StoreError> {
+        let (session, role) = (session.clone(), role.cloned());
+        self.write(move |connection| sent(connection, turn, &session, role.as_ref())).await
     }
 
     /// Nothing reached the agent: the messages wait again, the turn is as if it had never been. The conversation's
@@ -55,9 +66,26 @@ impl Store {
         self.write(move |connection| end(connection, &record)).await
     }
 
-    /// The turns that were begun and not ended, by id.
+    /// The turns that were begun and not ended, by id. Those that are deferred are not among them.
     pub async fn unfinished_turns(&self) -> Result<Vec<UnfinishedTurn>, StoreError> {
-        self.read(unfinished).await
+        self.read(|connection| unfinished(connection, UNFINISHED)).await
+    }
+
+    /// The turn waits for a person and no process runs: it is deferred, and so are its questions that wait; its
+    /// messages keep running. False, and nothing changes, if it had not been sent, or is deferred already.
+    pub async fn defer_turn(&self, turn: TurnId) -> Result<bool, StoreError> {
+        self.write(move |connection| defer(connection, turn)).await
+    }
+
+    /// A process is about to go on with a deferred turn: it is sent again, and its questions that are deferred wait
+    /// again. True for one caller only.
+    pub async fn take_up_turn(&self, turn: TurnId, now: Timestamp) -> Result<bool, StoreError> {
+        self.write(move |connection| take_up(connection, turn, now)).await
+    }
+
+    /// The turns that wait for a person while no process runs, by id.
+    pub async fn deferred_turns(&self) -> Result<Vec<UnfinishedTurn>, StoreError> {
+        self.read(|connection| unfinished(connection, DEFERRED)).await
     }
 }
 
@@ -107,23 +135,53 @@ fn look(connection: &Connection, turn: TurnId) -> Result<(ConversationId, TurnSt
     found.ok_or(StoreError::NoSuchTurn(turn))
 }
 
-fn sent(connection: &Connection, turn: TurnId, session: &SessionId) -> Result<(), StoreError> {
-    let (conversation, state) = look(connection, turn)?;
-    if state == TurnState::Ended {
-        return Err(StoreError::TurnEnded(turn));
+/// The conversation of a turn that is not over.
+pub(crate) fn must_run(connection: &Connection, turn: TurnId) -> Result<ConversationId, StoreError> {
+    match look(connection, turn)? {
+        (_, TurnState::Ended) => Err(StoreError::TurnEnded(turn)),
+        (conversation, _) => Ok(conversation),
     }
+}
+
+fn sent(
+    connection: &Connection,
+    turn: TurnId,
+    session: &SessionId,
+    role: Option<&Role>,
+) -> Result<(), StoreError> {
+    let conversation = must_run(connection, turn)?;
     change(
         connection,
-        "UPDATE turns SET state = 'sent', session = ?2 WHERE id = ?1",
-        params![turn.0, session.as_str()],
+        "UPDATE turns SET state = 'sent', session = ?2, session_role = ?3 WHERE id = ?1",
+        params![turn.0, session.as_str(), role.map(Role::as_str)],
     )?;
-    conversations::set_session(connection, conversation, Some(session), true)
+    sessions::set(connection, conversation, role, Some(session), true)
+}
+
+fn defer(connection: &Connection, turn: TurnId) -> Result<bool, StoreError> {
+    must_run(connection, turn)?;
+    let changed =
+        change(connection, "UPDATE turns SET state = 'deferred' WHERE id = ?1 AND state = 'sent'", [turn.0])?;
+    if changed > 0 {
+        approvals::move_with_turn(connection, turn, ApprovalState::Waiting, ApprovalState::Deferred)?;
+    }
+    Ok(changed > 0)
+}
+
+fn take_up(connection: &Connection, turn: TurnId, now: Timestamp) -> Result<bool, StoreError> {
+    let changed = change(
+        connection,
+        "UPDATE turns SET state = 'sent', taken_up_at = ?2 WHERE id = ?1 AND state = 'deferred'",
+        params![turn.0, now.0],
+    )?;
+    if changed > 0 {
+        approvals::move_with_turn(connection, turn, ApprovalState::Deferred, ApprovalState::Waiting)?;
+    }
+    Ok(changed > 0)
 }
 
 fn requeue(connection: &Connection, turn: TurnId) -> Result<(), StoreError> {
-    if look(connection, turn)?.1 == TurnState::Ended {
-        return Err(StoreError::TurnEnded(turn));
-    }
+    must_run(connection, turn)?;
     change(connection, "UPDATE inbox SET state = 'waiting', turn = NULL WHERE turn = ?1", [turn.0])?;
     change(connection, "DELETE FROM turn_tools WHERE turn = ?1", [turn.0])?;
     change(connection, "DELETE FROM turns WHERE id = ?1", [turn.0])?;
@@ -166,36 +224,58 @@ fn end(connection: &Connection, record: &TurnRecord) -> Result<Vec<OutboxId>, St
         usage::set(connection, record.turn, figures)?;
     }
     if let Some(session) = &record.session {
+        let role = session_role(connection, record.turn)?;
+        sessions::follow(connection, conversation, role.as_ref(), session)?;
         change(
             connection,
-            "UPDATE conversations SET session = ?2 WHERE id = ?1",
-            params![conversation.0, session.as_str()],
+            "UPDATE turns SET session = ?2 WHERE id = ?1",
+            params![record.turn.0, session.as_str()],
         )?;
     }
     outbox::insert(connection, &record.parts, record.at)
 }
 
-pub(crate) const UNFINISHED: &str =
-    "SELECT id, conversation, state FROM turns WHERE state IN ('begun', 'sent') ORDER BY id";
+pub(crate) const UNFINISHED: &str = "SELECT id, conversation, state, role, session, session_role FROM turns
+     WHERE state IN ('begun', 'sent') ORDER BY id";
 
-fn unfinished(connection: &Connection) -> Result<Vec<UnfinishedTurn>, StoreError> {
-    let turns: Vec<(i64, i64, TurnState)> = all(connection, UNFINISHED, [], |row| {
-        Ok((row.get("id")?, row.get("conversation")?, word(row, "state")?))
+pub(crate) const DEFERRED: &str = "SELECT id, conversation, state, role, session, session_role FROM turns
+     WHERE state = 'deferred' ORDER BY id";
+
+fn unfinished(connection: &Connection, sql: &str) -> Result<Vec<UnfinishedTurn>, StoreError> {
+    let turns = all(connection, sql, [], |row| {
+        let session_role: Option<String> = row.get("session_role")?;
+        Ok((
+            TurnId(row.get("id")?),
+            ConversationId(row.get("conversation")?),
+            word(row, "state")?,
+            role(row, "role")?,
+            maybe(row, "session")?,
+            session_role.map(Role::new),
+        ))
     })?;
     turns
         .into_iter()
-        .map(|(turn, conversation, state)| {
-            let (turn, conversation) = (TurnId(turn), ConversationId(conversation));
+        .map(|(turn, conversation, state, role, session, session_role)| {
             Ok(UnfinishedTurn {
                 turn,
                 conversation: conversations::by_id(connection, conversation)?
                     .ok_or(StoreError::NoSuchConversation(conversation))?,
                 state,
+                role,
+                session,
+                session_role,
                 messages: inbox::of_turn(connection, turn)?,
                 tools: tools(connection, turn)?,
             })
         })
         .collect()
+}
+
+fn session_role(connection: &Connection, turn: TurnId) -> Result<Option<Role>, StoreError> {
+    let role = first(connection, "SELECT session_role FROM turns WHERE id = ?1", [turn.0], |row| {
+        row.get::<_, Option<String>>("session_role")
+    })?;
+    Ok(role.flatten().map(Role::new))
 }
 
 fn tools(connection: &Connection, turn: TurnId) -> Result<Vec<ToolRow>, StoreError> {

@@ -5,7 +5,7 @@
 use acg_types::{Addressed, OutgoingKind, RoomKind};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
-use crate::{InboxState, PartState, TurnState};
+use crate::{ApprovalState, InboxState, PartState, TurnState};
 
 /// A stored word that no version so far has written.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +44,11 @@ macro_rules! words {
 
 words! {
     InboxState { Waiting = "waiting", Running = "running", Done = "done", Refused = "refused", Withdrawn = "withdrawn" }
-    TurnState { Begun = "begun", Sent = "sent", Ended = "ended" }
+    TurnState { Begun = "begun", Sent = "sent", Deferred = "deferred", Ended = "ended" }
+    ApprovalState {
+        Waiting = "waiting", Deferred = "deferred", Approved = "approved", Denied = "denied",
+        TimedOut = "timed_out", Withdrawn = "withdrawn",
+    }
     PartState { Pending = "pending", Sent = "sent", Failed = "failed", Ambiguous = "ambiguous" }
     OutgoingKind { Reply = "reply", Notice = "notice", Send = "send" }
     Addressed { Me = "me", All = "all", MeAndAll = "me_and_all", Nobody = "nobody" }
@@ -87,6 +91,7 @@ mod tests {
     fn every_word_reads_back() {
         check::<InboxState>();
         check::<TurnState>();
+        check::<ApprovalState>();
         check::<PartState>();
         check::<OutgoingKind>();
         check::<Addressed>();

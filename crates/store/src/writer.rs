@@ -4,7 +4,7 @@
 //! answered after the commit. Must never answer a write before its commit, nor let one job's failure reach
 //! another job. A commit costs a disk flush; sharing it is what makes many rooms as cheap as one.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, MAIN_DB};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::StoreError;
@@ -108,6 +108,9 @@ pub(crate) fn run(connection: Connection, mut queue: mpsc::Receiver<Command>) {
 
 /// Leaves one plain file behind: what the write-ahead log holds goes into the database.
 fn finish(connection: Connection) -> Result<(), StoreError> {
+    if connection.is_readonly(MAIN_DB)? {
+        return connection.close().map_err(|(_, error)| StoreError::from(error));
+    }
     let emptied =
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(StoreError::from);
     let closed = connection.close().map_err(|(_, error)| StoreError::from(error));

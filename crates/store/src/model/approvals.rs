@@ -91,7 +91,8 @@ pub struct ApprovalRow {
     pub decided_by_name: Option<String>,
     /// When.
     pub decided_at: Option<Timestamp>,
-    /// Keys of the posted parts that show the question: reactions on these count.
+    /// The posts that show the question: reactions on these count. Each by the platform's id of it; until that is
+    /// known, by the key of the part.
     pub shown: Vec<MessageId>,
 }
 
@@ -175,6 +176,27 @@ pub struct GrantRow {
     pub given_at: Timestamp,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+    /// Whether its session is gone. Such an allowance covers nothing any more.
+    pub over: bool,
+}
+
+/// A call for which an allowance is looked for. All must agree; the session only where the allowance has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantQuery {
+    /// The connector.
+    pub connector: ConnectorName,
+    /// The room that the call comes from.
+    pub room: RoomId,
+    /// The agent.
+    pub agent: AgentName,
+    /// The role of the turn.
+    pub role: Role,
+    /// The tool.
+    pub tool: String,
+    /// What makes a call the same: hexadecimal SHA-256.
+    pub sameness: String,
+    /// The agent's session.
+    pub session: Option<SessionId>,
 }
 
 /// One decision about one tool call, for the record. Texts are plain; nothing of the input but its digest.
@@ -205,10 +227,18 @@ pub struct NewAudit {
     /// One word: `allowed`, `denied`, `asked`, `approved`, `refused` (by a person), `timed_out`, `withdrawn`,
     /// `deferred`, `granted`, `revoked`.
     pub result: String,
-    /// The rule or the person that it hangs on: `rule tool: Read`, `user alice`.
+    /// The rule or the person that it hangs on: `rule tool: Read`, `user alice`. For a person see
+    /// [`NewAudit::by_person`].
     pub by: String,
     /// The reason, for people.
     pub reason: String,
+}
+
+impl NewAudit {
+    /// What `by` says of a person: `user alice (17)`, with the immutable id. [`AuditFilter::user`] finds both.
+    pub fn by_person(id: &UserId, name: &str) -> String {
+        format!("user {name} ({id})")
+    }
 }
 
 /// A recorded decision in its chain.
@@ -246,6 +276,10 @@ pub enum AuditCheck {
         entries: u64,
         /// How many were pruned before the checkpoint.
         pruned: u64,
+        /// Number of the last entry, pruned or not; 0 if there never was one.
+        last: i64,
+        /// Its hash. Kept elsewhere, it shows later whether entries at the end were removed.
+        hash: String,
     },
     /// The chain breaks at this number.
     Broken {
