@@ -5,6 +5,7 @@
 //! not understand: everything unknown is a refusal.
 
 pub mod approval;
+pub mod bash;
 mod decide;
 mod globs;
 mod paths;
