@@ -82,6 +82,12 @@ pub(crate) enum Command {
         #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
         lines: usize,
     },
+    /// Take over what the Python agent-chat-gateway left in the home directory, as the first start does by itself
+    Import {
+        /// Change nothing: show what would happen. Exit code 1 if something cannot be taken over
+        #[arg(long)]
+        check: bool,
+    },
     /// Look after the configuration
     Config {
         #[command(subcommand)]
@@ -167,6 +173,20 @@ pub(crate) enum ConfigCommand {
     Schema,
     /// Print a commented config.yaml to start with
     Example,
+    /// Make a config.yaml of the rocketchat block of a clawdbot.json or openclaw.json
+    ImportOpenclaw(ImportOpenclawArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportOpenclawArgs {
+    /// The file: clawdbot.json or openclaw.json
+    pub(crate) file: PathBuf,
+    /// Write to this file, readable by its owner only, instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Write over a file that is there
+    #[arg(long, requires = "output")]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,6 +2,7 @@
 
 pub(crate) mod config;
 pub(crate) mod control;
+pub(crate) mod import;
 pub(crate) mod logs;
 pub(crate) mod send;
 pub(crate) mod start;

@@ -128,7 +128,7 @@ fn gateway(
             let mut signals = serve::Signals::listen(audience)?;
             let bound = serve::bind(home).await?;
             let core = tokio::select! {
-                core = wire::start(config, home) => core?,
+                core = wire::start(config, home, &handshake) => core?,
                 () = signals.stop() => return Err(Failure::new("told to stop before it was ready")),
             };
             serve::serve(core, bound, signals, &log, handshake, wait.wait).await;

@@ -9,6 +9,7 @@ mod configuration;
 mod daemon;
 mod failure;
 mod home;
+mod import;
 mod lock;
 mod log;
 mod output;
@@ -47,7 +48,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command, common: &args::Common, output: &Output) -> Result<ExitCode, Failure> {
-    use commands::{config, control, logs, send, start, status, stop};
+    use commands::{config, control, import, logs, send, start, status, stop};
 
     // These need no home.
     match &command {
@@ -62,6 +63,7 @@ fn run(command: Command, common: &args::Common, output: &Output) -> Result<ExitC
         Command::Start { wait } => start::start(common, &home, wait, output),
         Command::Stop => stop::stop(&home, output),
         Command::Restart { wait } => start::restart(common, &home, wait, output),
+        Command::Import { check } => import::import(common, &home, check, output),
         Command::Status => status::status(&home, output),
         Command::List { connector } => control::list(&home, connector, output),
         Command::Pause(watcher) => control::watcher(&home, control::Verb::Pause, watcher, output),

@@ -1,4 +1,6 @@
-//! `config validate|schema|example` and `completions`: what needs no gateway.
+//! `config validate|schema|example|import-openclaw` and `completions`: what needs no gateway.
+
+mod openclaw;
 
 use std::io;
 use std::path::Path;
@@ -28,6 +30,7 @@ pub(crate) fn run(
             print(&format!("{text}\n"))
         }
         Some(ConfigCommand::Example) => print(&acg_config::example(&kinds())),
+        Some(ConfigCommand::ImportOpenclaw(args)) => openclaw::import(args, output),
     }
 }
 

@@ -8,18 +8,28 @@ use acg_core::{Gateway, Parts};
 use acg_store::Store;
 use acg_types::{Clock, SystemClock};
 
+use crate::daemon::handshake::Handshake;
 use crate::daemon::serve::Core;
 use crate::failure::Failure;
 use crate::home::Home;
+use crate::import;
 
 /// Starts every part that is served. Waits for the disk only, never for a platform or an agent.
-pub(super) async fn start(config: Config, home: &Home) -> Result<Box<dyn Core>, Failure> {
+pub(super) async fn start(
+    config: Config,
+    home: &Home,
+    handshake: &Handshake,
+) -> Result<Box<dyn Core>, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = Store::open(&home.store()).map_err(|error| {
         Failure::new(format!("the store {} cannot be opened", home.store().display()))
             .because(&error)
             .next("see whether the disk is full or the file belongs to somebody else")
     })?;
+    // Before any connector opens a room: what is taken over says where each room starts.
+    for line in import::at_start(&store, &config, home, clock.now()).await {
+        handshake.info(&line);
+    }
     let mut connectors = Vec::new();
     for entry in config.connectors.iter().filter(|entry| entry.served) {
         let connector = acg_connectors::registry::build(entry, Arc::clone(&clock))

@@ -2,6 +2,7 @@
 //!
 //! The server is our fake, proved against recorded traffic; the model behind Claude Code is our mock.
 
+mod import;
 mod stack;
 
 use acg_testing::rocketchat::Say;

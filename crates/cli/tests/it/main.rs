@@ -7,6 +7,8 @@ mod config;
 mod control;
 mod end_to_end;
 mod harness;
+mod import;
+mod import_openclaw;
 mod lifecycle;
 mod logs;
 mod texts;

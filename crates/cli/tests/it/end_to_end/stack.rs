@@ -18,7 +18,7 @@ pub(super) struct Stack {
     pub(super) model: MockModel,
     bot: String,
     people: Vec<(&'static str, String)>,
-    room: String,
+    pub(super) room: String,
 }
 
 impl Stack {
@@ -78,7 +78,7 @@ impl Stack {
     }
 
     #[track_caller]
-    fn run(&self, args: &[&str]) -> String {
+    pub(super) fn run(&self, args: &[&str]) -> String {
         let output = self.command(args).output().unwrap();
         self.home.done(&output).good()
     }
