@@ -10,13 +10,14 @@ mod chat;
 mod files;
 mod history;
 mod rooms;
+mod schema;
 
 use serde_json::{Value, json};
 
 use super::doc::{Doc, text, to_rest};
 use super::record::{RestCall, without_secrets};
 use super::refusal::{Kind, Refusal};
-use super::world::World;
+use super::world::{Version, World};
 
 /// A request, read completely.
 #[derive(Debug, Clone, Default)]
@@ -216,7 +217,8 @@ fn answer(world: &mut World, call: &Call) -> Answer {
         let body = Body::Json(json!({ "success": false, "error": error }));
         return Answer { status: 429, headers: limit_headers(world, limit), body };
     }
-    let mut answer = match (route.handler)(world, call) {
+    let sound = if version >= Version::V8_8 { schema::check(call, &name) } else { Ok(()) };
+    let mut answer = match sound.and_then(|()| (route.handler)(world, call)) {
         Ok(Reply::Ok(mut value)) => {
             value["success"] = json!(true);
             Answer { status: 200, headers: Vec::new(), body: Body::Json(to_rest(value)) }

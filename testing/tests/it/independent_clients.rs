@@ -4,6 +4,7 @@
 //! of them stumbles, the recording decides and the fake is mended.
 
 mod python;
+mod schemas;
 
 use std::time::Duration;
 

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::super::doc::{Doc, text};
 use super::super::refusal::{Kind, Refusal};
-use super::super::world::{Version, World};
+use super::super::world::World;
+use super::schema::invalid;
 use super::{Call, Reply, Route, get, post};
 
 pub(super) const ROUTES: &[Route] = &[
@@ -18,21 +19,6 @@ pub(super) const ROUTES: &[Route] = &[
     post("commands.run", run_command),
     get("commands.list", list_commands),
 ];
-
-fn strict(world: &World, body: &Value, known: &[&str]) -> Result<(), Refusal> {
-    if world.settings.version < Version::V8_8 {
-        return Ok(());
-    }
-    let unknown = body.as_object().into_iter().flatten().any(|(key, _)| !known.contains(&key.as_str()));
-    if unknown {
-        return Err(invalid("must NOT have additional properties"));
-    }
-    Ok(())
-}
-
-fn invalid(text: &str) -> Refusal {
-    Refusal::of(Kind::Schema { code: "invalid-params", text: text.to_owned() })
-}
 
 /// The rooms a `channel` or `roomId` means. `#name` finds a room by name, `@name` finds or makes the DM.
 fn targets(world: &mut World, call: &Call) -> Result<Vec<String>, Refusal> {
@@ -59,27 +45,6 @@ fn targets(world: &mut World, call: &Call) -> Result<Vec<String>, Refusal> {
 }
 
 fn post_message(world: &mut World, call: &Call) -> Result<Reply, Refusal> {
-    let known = [
-        "roomId",
-        "channel",
-        "text",
-        "alias",
-        "emoji",
-        "avatar",
-        "attachments",
-        "tmid",
-        "parseUrls",
-        "customFields",
-    ];
-    strict(world, &call.body, &known)?;
-    if world.settings.version >= Version::V8_8 {
-        if call.body.get("roomId").is_some() == call.body.get("channel").is_some() {
-            return Err(invalid("must match exactly one schema in oneOf"));
-        }
-        if call.body.get("tmid").is_some() && call.body.get("roomId").is_none() {
-            return Err(invalid("must NOT have additional properties"));
-        }
-    }
     let mut first: Option<Doc> = None;
     let rooms = targets(world, call)?;
     for rid in &rooms {
@@ -96,20 +61,6 @@ fn send_message(world: &mut World, call: &Call) -> Result<Reply, Refusal> {
     let Some(message) = call.body.get("message").filter(|message| message.is_object()) else {
         return Err(Refusal::param("The \"message\" parameter must be provided."));
     };
-    let known = [
-        "_id",
-        "rid",
-        "msg",
-        "tmid",
-        "tshow",
-        "alias",
-        "avatar",
-        "emoji",
-        "attachments",
-        "blocks",
-        "customFields",
-    ];
-    strict(world, message, &known)?;
     match world.send_message(&call.user, message)? {
         Some(sent) => Ok(Reply::Ok(json!({ "message": sent }))),
         // A duplicate gives nothing, and the route stumbles over that nothing [R].
