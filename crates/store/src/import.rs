@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use acg_types::{ConnectorName, Room, RoomId, SessionId, Timestamp, WatcherName};
+use acg_types::{ConnectorName, Role, Room, RoomId, SessionId, Timestamp, WatcherName};
 use rusqlite::{Connection, OpenFlags, params};
 
-use crate::conversations::{get_or_create, key, set_session};
+use crate::conversations::{get_or_create, key};
 use crate::rows::{all, change, first, text, time};
 use crate::words::Stored;
-use crate::{ConversationKey, Store, StoreError};
+use crate::{ConversationKey, Store, StoreError, sessions};
 
 /// How long a look may wait for the writer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -26,13 +26,24 @@ pub struct Import {
     /// Its digest, to tell later whether it changed.
     pub digest: String,
     /// Conversations, and the sessions that they go on with.
-    pub sessions: Vec<(ConversationKey, SessionId)>,
+    pub sessions: Vec<ImportSession>,
     /// Watchers that are paused.
     pub paused: Vec<WatcherName>,
     /// Rooms, and where reading starts in each (platform clock).
     pub rooms: Vec<(ConnectorName, Room, Timestamp)>,
     /// Our clock.
     pub at: Timestamp,
+}
+
+/// A session that a conversation goes on with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportSession {
+    /// The conversation.
+    pub key: ConversationKey,
+    /// Whose session it becomes, where roles have sessions of their own.
+    pub role: Option<Role>,
+    /// The session.
+    pub session: SessionId,
 }
 
 /// A file that was taken over.
@@ -141,13 +152,13 @@ fn take(connection: &Connection, import: &Import) -> Result<bool, StoreError> {
     }
     let here = present(connection)?;
     let mut known = here.conversations;
-    for (key, session) in &import.sessions {
+    for ImportSession { key, role, session } in &import.sessions {
         // Also a conversation without a session: somebody may have reset it.
         if known.contains(key) {
             continue;
         }
         let conversation = get_or_create(connection, key)?;
-        set_session(connection, conversation.id, Some(session), true)?;
+        sessions::set(connection, conversation.id, role.as_ref(), Some(session), true)?;
         known.push(key.clone());
     }
     for watcher in &import.paused {

@@ -35,6 +35,6 @@ mod words;
 mod writer;
 
 pub use error::{OpenError, StoreError};
-pub use import::{Import, ImportRow, LookError, Present};
+pub use import::{Import, ImportRow, ImportSession, LookError, Present};
 pub use model::*;
 pub use store::Store;

@@ -3,9 +3,9 @@
 //! Pure: a function of the file, the configuration, what the store holds, and the time. Sessions belong to an agent
 //! and its working directory, so a record is taken only while the configuration still has its watcher.
 
-use acg_config::{AgentConfig, Config, ConnectorConfig, WatchedRoom, WatcherConfig};
-use acg_store::{ConversationKey, Import, Present};
-use acg_types::{Room, RoomKind, Timestamp};
+use acg_config::{AgentConfig, Config, ConnectorConfig, SessionScope, WatchedRoom, WatcherConfig};
+use acg_store::{ConversationKey, Import, ImportSession, Present};
+use acg_types::{Role, Room, RoomKind, Timestamp};
 
 use super::files::StateOnDisk;
 use super::state::{self, Called, Record, StateFile};
@@ -222,11 +222,17 @@ impl Place<'_> {
         };
         if self.present.conversations.contains(&key) {
             plan.remarks.push("the room is known here already: its own session stays".to_owned());
-        } else if import.sessions.iter().any(|(taken, _)| *taken == key) {
+        } else if import.sessions.iter().any(|taken| taken.key == key) {
             plan.not_taken
                 .push("the session: another watcher goes on with its own in the same room".to_owned());
         } else {
-            import.sessions.push((key, session.as_str().into()));
+            // It holds what owners said: with sessions by role it must not become a guest's.
+            let by_role = agent.is_some_and(|agent| agent.session_scope == SessionScope::Role);
+            if by_role {
+                plan.remarks.push("the session is the owners': session_scope is role".to_owned());
+            }
+            let role = by_role.then(Role::owner);
+            import.sessions.push(ImportSession { key, role, session: session.as_str().into() });
             plan.session = Some(session.clone());
         }
     }

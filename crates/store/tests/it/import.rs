@@ -1,7 +1,7 @@
 //! Taking over what another program kept: once, whole, and never over what is here.
 
-use acg_store::{Import, Present, RoomRow, Store};
-use acg_types::{RoomId, SessionId, Timestamp};
+use acg_store::{Import, ImportSession, Present, RoomRow, Store};
+use acg_types::{Role, RoomId, SessionId, Timestamp};
 
 use crate::support::{NOW, key, room};
 
@@ -9,11 +9,15 @@ fn import(source: &str) -> Import {
     Import {
         source: source.to_owned(),
         digest: "d".to_owned(),
-        sessions: vec![(key("r1", "agent"), "s1".into()), (key("r2", "agent"), "s2".into())],
+        sessions: vec![taken("r1", "s1"), taken("r2", "s2")],
         paused: vec!["w1".into(), "w2".into()],
         rooms: vec![("rc".into(), room("r1"), Timestamp(7)), ("rc".into(), room("r2"), Timestamp(8))],
         at: NOW,
     }
+}
+
+fn taken(room: &str, session: &str) -> ImportSession {
+    ImportSession { key: key(room, "agent"), role: None, session: session.into() }
 }
 
 async fn session(store: &Store, room: &str) -> (Option<SessionId>, bool) {
@@ -82,9 +86,22 @@ async fn a_connector_with_a_past_of_its_own_keeps_it() {
 async fn of_two_sessions_for_one_conversation_the_first_counts() {
     let store = Store::open_in_memory().unwrap();
     let mut twice = import("f");
-    twice.sessions.push((key("r1", "agent"), "late".into()));
+    twice.sessions.push(taken("r1", "late"));
     assert!(store.import(twice).await.unwrap());
     assert_eq!(session(&store, "r1").await.0, Some("s1".into()));
+}
+
+#[tokio::test]
+async fn where_roles_have_sessions_of_their_own_it_is_one_roles() {
+    let store = Store::open_in_memory().unwrap();
+    let mut import = import("f");
+    import.sessions[0].role = Some(Role::owner());
+    assert!(store.import(import).await.unwrap());
+    let id = store.conversation(&key("r1", "agent")).await.unwrap().id;
+    let of = async |role: Option<Role>| store.session_of(id, role.as_ref()).await.unwrap();
+    assert_eq!(of(Some(Role::owner())).await, (Some("s1".into()), true));
+    assert_eq!(of(Some(Role::guest())).await, (None, false));
+    assert_eq!(of(None).await, (None, false));
 }
 
 #[tokio::test]

@@ -19,11 +19,13 @@ connectors:
 agents:
   claude: {type: claude, working_directory: .}
   oc: {type: opencode, working_directory: .}
+  apart: {type: claude, working_directory: .}
 watchers:
   - {name: general, room: general}
   - {name: second, room: '#general'}
   - {name: coded, room: general, agent: oc}
   - {name: direct, room: '@alice'}
+  - {name: roles, room: general, agent: apart}
   - {name: pinned, room: pins, session_id: 11111111-2222-3333-4444-555555555555}
   - {name: elsewhere, room: general, connector: other}
   - {name: every, room: '*', connector: other}
@@ -37,7 +39,9 @@ fn config() -> Config {
         kinds: &crate::configuration::kinds(),
         home_dir: Some(Path::new("/")),
     });
-    loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.errors))
+    let mut config = loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.errors));
+    config.agents[2].session_scope = SessionScope::Role;
+    config
 }
 
 fn found(connector: &str, records: &Value) -> StateOnDisk {
@@ -78,7 +82,7 @@ fn a_record_gives_session_and_mark_behind_the_last_message() {
     assert!(watcher.not_taken.is_empty() && watcher.remarks.is_empty() && !watcher.paused);
     let key =
         ConversationKey { connector: "rc".into(), room: "R1".into(), agent: "claude".into(), thread: None };
-    assert_eq!(import.sessions, [(key, UUID.into())]);
+    assert_eq!(import.sessions, [ImportSession { key, role: None, session: UUID.into() }]);
     let room = Room { id: "R1".into(), name: "general".to_owned(), kind: RoomKind::Channel, parent: None };
     assert_eq!(import.rooms, [("rc".into(), room, Timestamp(SAID + 1))]);
     assert_eq!((import.source.as_str(), import.at, import.digest.len()), ("state.rc.json", NOW, 64));
@@ -109,7 +113,10 @@ fn what_is_not_the_same_any_more_is_not_taken() {
 fn a_session_goes_with_the_kind_of_agent() {
     let (watcher, import) = one(&with(entry("coded"), "session_id", "ses_abc"));
     assert_eq!(watcher.session.as_deref(), Some("ses_abc"));
-    assert_eq!(import.sessions[0].0.agent, "oc".into());
+    assert_eq!(import.sessions[0].key.agent, "oc".into());
+    let (watcher, import) = one(&entry("roles"));
+    assert_eq!(import.sessions[0].role, Some(Role::owner()));
+    assert!(watcher.remarks[0].contains("the owners'"), "{watcher:?}");
     let (watcher, import) = one(&entry("pinned"));
     assert!(watcher.session.is_none() && watcher.remarks[0].contains("11111111"), "{watcher:?}");
     assert!(import.sessions.is_empty() && import.rooms.len() == 1);
@@ -157,7 +164,7 @@ fn watchers_of_one_room_share_its_mark_and_one_agent_one_session() {
     assert_eq!(import.rooms.len(), 1);
     assert_eq!(import.rooms[0].2, Timestamp(SAID + 501));
     let agents: Vec<_> =
-        import.sessions.iter().map(|(key, session)| (key.agent.as_str(), session.as_str())).collect();
+        import.sessions.iter().map(|taken| (taken.key.agent.as_str(), taken.session.as_str())).collect();
     assert_eq!(agents, [("claude", UUID), ("oc", "ses_x")]);
     assert!(plan.watchers[1].not_taken[0].contains("another watcher"), "{plan:?}");
 }
@@ -272,7 +279,7 @@ proptest! {
         file.content = Ok(value.to_string().into_bytes());
         let plan = plan(&file, &config, &Present::default(), NOW);
         let Some(import) = plan.import else { return Ok(()) };
-        for (key, session) in &import.sessions {
+        for ImportSession { key, session, .. } in &import.sessions {
             prop_assert!(key.connector == "rc".into() && key.thread.is_none());
             prop_assert!(config.agents.iter().any(|agent| agent.name == key.agent));
             prop_assert!(!session.as_str().is_empty() && !key.room.as_str().is_empty());
