@@ -16,7 +16,7 @@ use crate::{ApprovalRow, ApprovalState, NewApproval, NewAudit, NewPart, Settleme
 use crate::{audit, commands, grants, outbox, turns};
 
 /// For how long a code is not given away again.
-const CODE_RESTS: Duration = Duration::from_secs(24 * 60 * 60);
+const CODE_RESTS: Duration = Duration::from_hours(24);
 
 impl Store {
     /// Asks a question: its row, what shows it, and the record, in one commit. `None`, and nothing is stored, if the

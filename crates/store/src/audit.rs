@@ -234,3 +234,6 @@ fn prune(connection: &Connection, before: Timestamp, entry: &NewAudit) -> Result
     append(connection, &entry)?;
     Ok(until.entries)
 }
+
+#[cfg(test)]
+mod tests;

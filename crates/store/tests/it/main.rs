@@ -2,12 +2,20 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
+mod approvals;
+mod audit;
+mod beside;
+mod deferred;
 mod files;
+mod grants;
 mod group;
 mod import;
 mod inbox;
 mod marks;
+mod migrate;
 mod outbox;
+mod races;
+mod sessions;
 mod support;
 mod turns;
 mod walk;

@@ -1,11 +1,12 @@
 //! Builders for the rows that tests store.
 
 use acg_store::{
-    AcceptOutcome, Conversation, ConversationKey, InboxState, NewMessage, NewPart, Store, TurnRecord,
+    AcceptOutcome, ApprovalState, AuditCheck, CommandMessage, Conversation, ConversationKey, GrantScope,
+    InboxState, NewApproval, NewAudit, NewGrant, NewMessage, NewPart, Settlement, Store, TurnRecord,
 };
 use acg_types::{
-    Addressed, ConversationId, InboxId, MessageId, OutgoingKind, Role, Room, RoomKind, Sender, Timestamp,
-    TurnId,
+    Addressed, ApprovalId, ConversationId, InboxId, MessageId, OutgoingKind, Role, Room, RoomKind, Sender,
+    Timestamp, TurnId,
 };
 
 pub(crate) const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -83,4 +84,104 @@ pub(crate) async fn state(store: &Store, room: &str, id: &str) -> InboxState {
 
 pub(crate) async fn session(store: &Store, id: ConversationId) -> Conversation {
     store.conversation_by_id(id).await.unwrap().unwrap()
+}
+
+/// Every field is set to something of its own.
+pub(crate) fn question(turn: TurnId, conversation: ConversationId, code: &str) -> NewApproval {
+    NewApproval {
+        code: code.to_owned(),
+        conversation,
+        turn,
+        session: "session".into(),
+        agent: "agent".into(),
+        role: Role::guest(),
+        asker: "asker".into(),
+        asker_name: "asker's name".to_owned(),
+        connector: "rc".into(),
+        origin: "origin".into(),
+        room: "approvals".into(),
+        thread: Some("approval thread".into()),
+        tool: "Bash".to_owned(),
+        params: "{\"command\":\"ls \\u0000\"}".to_owned(),
+        digest: "d".repeat(64),
+        sameness: "s".repeat(64),
+        call_id: Some("call".to_owned()),
+        asked_at: NOW,
+        remind_at: Timestamp(NOW.0 + 1),
+        expires_at: Timestamp(NOW.0 + 2),
+    }
+}
+
+pub(crate) fn entry(result: &str) -> NewAudit {
+    NewAudit {
+        at: NOW,
+        connector: "rc".into(),
+        room: "r".into(),
+        room_name: "name of r".to_owned(),
+        agent: "agent".into(),
+        role: Role::guest(),
+        user: "u1".into(),
+        username: "alice".to_owned(),
+        turn: Some(TurnId(3)),
+        tool: "Bash".to_owned(),
+        digest: "d".repeat(64),
+        result: result.to_owned(),
+        by: NewAudit::by_person(&"u2".into(), "bob"),
+        reason: "because".to_owned(),
+    }
+}
+
+pub(crate) fn answer(id: ApprovalId, state: ApprovalState, parts: Vec<NewPart>) -> Settlement {
+    Settlement {
+        id,
+        state,
+        by: Some(("u2".into(), "bob".to_owned())),
+        grant: None,
+        parts,
+        audit: entry("approved"),
+        command: None,
+        at: Timestamp(NOW.0 + 1),
+    }
+}
+
+pub(crate) fn command(id: &str) -> CommandMessage {
+    CommandMessage {
+        connector: "rc".into(),
+        room: "approvals".into(),
+        message: id.into(),
+        cursor: Some(Timestamp(NOW.0 + 50)),
+    }
+}
+
+pub(crate) fn allowance(scope: GrantScope) -> NewGrant {
+    NewGrant {
+        scope,
+        connector: "rc".into(),
+        room: "origin".into(),
+        agent: "agent".into(),
+        role: Role::guest(),
+        tool: "Bash".to_owned(),
+        sameness: "s".repeat(64),
+        shown: "ls".to_owned(),
+        by: "u2".into(),
+        by_name: "bob".to_owned(),
+    }
+}
+
+/// A sent turn, and a question of it that waits.
+pub(crate) async fn asked(store: &Store, room: &str, id: &str, code: &str) -> (TurnId, ApprovalId) {
+    let (turn, _, conversation) = begun(store, room, id).await;
+    store.turn_sent(turn, &"session".into()).await.unwrap();
+    let new = question(turn, conversation, code);
+    let (id, _) =
+        store.ask(new, vec![part("approvals", code, Some(turn))], entry("asked")).await.unwrap().unwrap();
+    (turn, id)
+}
+
+/// How long the record is; it must be whole.
+pub(crate) async fn recorded(store: &Store) -> u64 {
+    match store.verify_audit().await.unwrap() {
+        AuditCheck::Whole { entries, .. } => entries,
+        AuditCheck::Broken { seq, reason } => panic!("broken at {seq}: {reason}"),
+    }
 }

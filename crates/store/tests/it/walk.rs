@@ -19,6 +19,8 @@ enum Step {
     Begin { room: usize },
     Sent { turn: usize },
     Requeue { turn: usize },
+    Defer { turn: usize },
+    TakeUp { turn: usize },
     End { turn: usize, parts: u8 },
     Attempt { part: usize },
     Deliver { part: usize },
@@ -34,6 +36,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => room.prop_map(|room| Step::Begin { room }),
         3 => (0..6_usize).prop_map(|turn| Step::Sent { turn }),
         1 => (0..6_usize).prop_map(|turn| Step::Requeue { turn }),
+        2 => (0..6_usize).prop_map(|turn| Step::Defer { turn }),
+        1 => (0..6_usize).prop_map(|turn| Step::TakeUp { turn }),
         4 => (0..6_usize, 0..3_u8).prop_map(|(turn, parts)| Step::End { turn, parts }),
         2 => (0..8_usize).prop_map(|part| Step::Attempt { part }),
         2 => (0..8_usize).prop_map(|part| Step::Deliver { part }),
@@ -131,6 +135,25 @@ impl Model {
                     self.set_turn(id, InboxState::Waiting, false);
                 }
             }
+            Step::Defer { turn } => {
+                let Some((id, state)) = pick(&mut self.turns, turn) else { return };
+                let deferred = store.defer_turn(*id).await;
+                assert_eq!(deferred.is_err(), matches!(state, None | Some(TurnState::Ended)));
+                if deferred.unwrap_or(false) {
+                    assert_eq!(*state, Some(TurnState::Sent));
+                    *state = Some(TurnState::Deferred);
+                } else {
+                    assert_ne!(*state, Some(TurnState::Sent));
+                }
+            }
+            Step::TakeUp { turn } => {
+                let Some((id, state)) = pick(&mut self.turns, turn) else { return };
+                let deferred = *state == Some(TurnState::Deferred);
+                assert_eq!(store.take_up_turn(*id, NOW).await.unwrap(), deferred);
+                if deferred {
+                    *state = Some(TurnState::Sent);
+                }
+            }
             Step::End { turn, parts } => {
                 let Some((id, state)) = pick(&mut self.turns, turn) else { return };
                 let (id, before) = (*id, *state);
@@ -184,7 +207,10 @@ impl Model {
                 store.known(&"rc".into(), &ROOMS[*room].into(), &id.to_string().into()).await.unwrap();
             assert_eq!(known, [(row.0, row.1)]);
         }
-        let unfinished = store.unfinished_turns().await.unwrap();
+        let mut unfinished = store.unfinished_turns().await.unwrap();
+        assert!(unfinished.iter().all(|turn| turn.state != TurnState::Deferred));
+        unfinished.extend(store.deferred_turns().await.unwrap());
+        unfinished.sort_by_key(|turn| turn.turn);
         let found: Vec<_> = unfinished.iter().map(|turn| (turn.turn, Some(turn.state))).collect();
         let open = |turn: &&(TurnId, Option<TurnState>)| !matches!(turn.1, None | Some(TurnState::Ended));
         assert_eq!(found, self.turns.iter().filter(open).copied().collect::<Vec<_>>());
