@@ -5,7 +5,8 @@ use acg_testing::rocketchat::{Message, Version};
 use acg_testing::tools;
 use serde_json::{Value, json};
 
-use super::{DEADLINE, PASSWORD, Scene};
+use super::{PASSWORD, Scene};
+use crate::rocketchat_replay::wire::until;
 
 /// Calls a method of the REST client by its Python name.
 async fn call(client: &mut Driver, name: &str, mut with: Value) -> Value {
@@ -171,8 +172,7 @@ async fn a_ddp_client_in_python_finds_what_it_knows() {
     let open = scene.server.connections();
     world.revoke_token(&token);
     second.saw("the end", |seen| seen["ended"] == "ConnectionClosed").await;
-    scene.server.wait_for(|_| true, DEADLINE).await;
-    assert!(scene.server.connections() < open);
+    until(|| scene.server.connections() < open).await;
     let refused = second.try_step("resume", resume).await.expect_err("a dead token");
     // It looks for a result where the server sent an error.
     assert_eq!((&refused["type"], &refused["message"]), (&json!("KeyError"), &json!("'result'")));
