@@ -82,7 +82,7 @@ pub(crate) enum Command {
         #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
         lines: usize,
     },
-    /// Take over what the Python agent-chat-gateway left in the home directory, as the first start does by itself
+    /// Take over what the Python program left, as the first start does by itself
     Import {
         /// Change nothing: show what would happen. Exit code 1 if something cannot be taken over
         #[arg(long)]

@@ -1,3 +1,5 @@
+//! What becomes of a rocketchat block: every result is loaded by the loader of `start`.
+
 use std::path::PathBuf;
 
 use acg_config::{Config, LoadRequest, WatchedRoom};

@@ -1,3 +1,5 @@
+//! Records against a configuration and what is here already, case by case, and any JSON at all.
+
 use std::path::Path;
 
 use acg_config::LoadRequest;
