@@ -3,7 +3,6 @@
 //! Owns the order of commits around an agent's work: session before prompt, "sent" before the prompt is
 //! handed over, and one commit that ends the turn. Must never run a turn anew that may have reached the agent.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -489,9 +488,9 @@ fn decide(turn: &Turn<'_>, call: &ToolCall) -> Decision {
     let policy = turn.agent.config.policies.get(&turn.message.role).cloned().unwrap_or_default();
     let request = acg_policy::Request {
         call,
-        rules: &policy.rules,
+        role: &policy,
         workspace: &turn.agent.config.working_directory,
-        resolve: &|path: &Path| path.canonicalize(),
+        resolve: &acg_policy::real_path,
     };
     let (role, tool, watcher) = (&turn.message.role, &call.tool, &turn.watcher.name);
     match acg_policy::decide(&request) {
@@ -499,9 +498,14 @@ fn decide(turn: &Turn<'_>, call: &ToolCall) -> Decision {
             info!(%watcher, %role, %tool, %rule, "Tool call allowed.");
             Decision::Allow
         }
-        acg_policy::Verdict::Deny { reason } => {
+        // Nobody can be asked yet.
+        acg_policy::Verdict::Deny { reason } | acg_policy::Verdict::Ask { reason } => {
             info!(%watcher, %role, %tool, %reason, "Tool call refused.");
             Decision::Deny { reason }
+        }
+        acg_policy::Verdict::OwnSettings => {
+            info!(%watcher, %role, %tool, "Tool call left to the agent's own settings.");
+            Decision::OwnSettings
         }
     }
 }

@@ -6,13 +6,22 @@
 
 pub mod approval;
 pub mod bash;
+mod call;
 mod decide;
+mod disk;
 mod globs;
+mod guarded;
+mod json;
 mod paths;
 mod python;
 mod role;
 mod rule;
+mod subject;
+mod tool;
+mod urls;
 
-pub use decide::{Request, Verdict, decide};
+pub use decide::{Inspection, Request, Verdict, decide, inspect};
+pub use disk::real_path;
 pub use role::{Otherwise, RolePolicy};
 pub use rule::{Rule, RuleError, tool_names};
+pub use tool::{ALWAYS_ALLOWED, works_outside_a_turn};

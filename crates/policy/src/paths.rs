@@ -23,15 +23,17 @@ pub(crate) struct Workspace<'a> {
     resolve: Resolve<'a>,
 }
 
-/// One place inside the working directory: the texts that rules are tried on.
+/// One place: the texts that rules are tried on.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Inside {
+pub(crate) struct Place {
     /// The normalised path as it was named.
     pub(crate) named: String,
-    /// Where it really leads, told from the configured working directory.
+    /// Where it really leads; if inside, told from the configured working directory.
     pub(crate) real: String,
     /// Where it really leads.
     pub(crate) resolved: PathBuf,
+    /// Whether all of that is inside the working directory.
+    pub(crate) is_inside: bool,
 }
 
 impl<'a> Workspace<'a> {
@@ -49,8 +51,22 @@ impl<'a> Workspace<'a> {
         &self.real
     }
 
-    /// Follows `text` from the directory `base`, and says where inside it is.
-    pub(crate) fn locate(&self, base: &Path, text: &str) -> Result<Inside, Refused> {
+    /// Whether a text of a [`Place`] is the working directory or something in it.
+    pub(crate) fn holds(&self, text: &str) -> bool {
+        Path::new(text).starts_with(&self.configured)
+    }
+
+    /// Follows `text` from the directory `base`, which must lead to a place inside.
+    pub(crate) fn locate(&self, base: &Path, text: &str) -> Result<Place, Refused> {
+        let place = self.find(base, text)?;
+        if !place.is_inside {
+            return Err(Refused("the path leads out of the working directory".into()));
+        }
+        Ok(place)
+    }
+
+    /// Follows `text` from the directory `base`, wherever it leads.
+    pub(crate) fn find(&self, base: &Path, text: &str) -> Result<Place, Refused> {
         if text.is_empty() {
             return Err(Refused("the path is empty".into()));
         }
@@ -68,13 +84,11 @@ impl<'a> Workspace<'a> {
             return Err(Refused("the path starts or ends with a blank".into()));
         }
         let joined = base.join(text);
-        // The kernel follows links before `..`; agent programs cut `..` off the text first. Both must stay inside.
+        // The kernel follows links before `..`; agent programs cut `..` off the text first. Both must lead to one
+        // place.
         let lexical = normalised(&joined);
         let resolved = self.follow(&joined)?;
         let other = self.follow(&lexical)?;
-        if !resolved.starts_with(&self.real) || !other.starts_with(&self.real) {
-            return Err(Refused("the path leads out of the working directory".into()));
-        }
         if resolved != other {
             return Err(Refused("the path has '..' after a symbolic link, and so no single meaning".into()));
         }
@@ -82,11 +96,14 @@ impl<'a> Workspace<'a> {
             Ok(below) => self.configured_path(below),
             Err(_) => lexical,
         };
-        let real = self.configured_path(resolved.strip_prefix(&self.real).unwrap_or(Path::new("")));
+        let (real, is_inside) = match resolved.strip_prefix(&self.real) {
+            Ok(below) => (self.configured_path(below), true),
+            Err(_) => (resolved.clone(), false),
+        };
         let text_of = |path: PathBuf| {
             path.into_os_string().into_string().map_err(|_| Refused("the path is not valid UTF-8".into()))
         };
-        Ok(Inside { named: text_of(named)?, real: text_of(real)?, resolved })
+        Ok(Place { named: text_of(named)?, real: text_of(real)?, resolved, is_inside })
     }
 
     fn configured_path(&self, below: &Path) -> PathBuf {

@@ -3,9 +3,11 @@
 //! Owns compiling and matching as Python's `re.fullmatch` with IGNORECASE does it. Must never match because a
 //! pattern was too hard to try: over a limit means no match.
 
+use std::fmt;
+
 use regex::RegexBuilder;
 
-use crate::python;
+use crate::{python, tool};
 
 /// Longest pattern in bytes.
 const MAX_SOURCE: usize = 16 * 1024;
@@ -69,9 +71,23 @@ impl Rule {
         self.tool.matches(tool)
     }
 
+    /// Whether the rule is about this tool in particular, and not about just any.
+    pub fn names_tool(&self, tool: &str) -> bool {
+        self.matches_tool(tool) && !tool::nobodys_names().iter().any(|name| self.matches_tool(name))
+    }
+
     /// Whether the rule allows this tool with this parameter text.
     pub fn matches(&self, tool: &str, params: &str) -> bool {
         self.matches_tool(tool) && self.params.as_ref().is_none_or(|pattern| pattern.matches(params))
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.params() {
+            Some(params) => write!(f, "tool: {}, params: {params}", self.tool()),
+            None => write!(f, "tool: {}", self.tool()),
+        }
     }
 }
 
