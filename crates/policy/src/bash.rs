@@ -35,6 +35,8 @@ mod wrappers;
 
 use analyse::{Analysis, Found, analyse};
 
+use crate::rule::Rule;
+
 /// A simple command, as rules see it.
 #[derive(Clone, Debug)]
 pub struct SimpleCommand {
@@ -123,7 +125,7 @@ impl BashReport {
 
 /// Every simple command in a source. An error means that nothing in it may run, whatever the rules.
 ///
-/// The texts are for showing. To decide, use [`judge`] or [`judge_rules`]: a match of the text is needed, but not
+/// The texts are for showing. To decide, use [`judge_by_rules`]: a match of the text is needed, but not
 /// enough, for commands with redirections, wrappers, variables and the like.
 pub fn commands(source: &str) -> Result<Vec<SimpleCommand>, BashRefusal> {
     let analysis = analyse(source)?;
@@ -134,14 +136,34 @@ pub fn commands(source: &str) -> Result<Vec<SimpleCommand>, BashRefusal> {
     Ok(analysis.found.into_iter().filter_map(|found| found.question.ok()).collect())
 }
 
-/// Judges a source by one predicate: whether some rule allows a text. Prefer [`judge_rules`], which can tell that
-/// one rule names a redirection although another, broader one matches the text too.
+/// Judges a source by the rules of a role for this tool. The function to decide with.
+///
+/// A rule that forbids with a negative look-around cannot see what is known only when a command runs: it allows
+/// nothing that has such parts.
+pub fn judge_by_rules(source: &str, tool: &str, rules: &[Rule]) -> BashReport {
+    let rules: Vec<&Rule> = rules.iter().filter(|rule| rule.matches_tool(tool)).collect();
+    let forbids =
+        |rule: &Rule| rule.params().is_some_and(|params| params.contains("(?!") || params.contains("(?<!"));
+    judge_each(source, rules.len(), &|rule, text, is_open| {
+        rules.get(rule).is_some_and(|rule| !(is_open && forbids(rule)) && rule.matches(tool, text))
+    })
+}
+
+/// Judges a source by one predicate: whether some rule allows a text. Prefer [`judge_by_rules`], which can tell
+/// that one rule names a redirection although another, broader one matches the text too.
 pub fn judge(source: &str, allowed: &dyn Fn(&str) -> bool) -> BashReport {
     judge_rules(source, 1, &|_, text| allowed(text))
 }
 
 /// Judges a source by `count` rules, where `matches(rule, text)` tells whether a rule matches the whole text.
 pub fn judge_rules(source: &str, count: usize, matches: &dyn Fn(usize, &str) -> bool) -> BashReport {
+    judge_each(source, count, &|rule, text, _| matches(rule, text))
+}
+
+/// Whether a rule matches a text, and may do so although parts of the command are known only when it runs.
+type Matches<'a> = dyn Fn(usize, &str, bool) -> bool + 'a;
+
+fn judge_each(source: &str, count: usize, matches: &Matches<'_>) -> BashReport {
     let analysis = match analyse(source) {
         Ok(analysis) => analysis,
         Err(refusal) => {
@@ -210,9 +232,11 @@ pub fn may_be_remembered(source: &str) -> Result<(), String> {
 
 impl SimpleCommand {
     /// Why the rules do not allow it, as a part of a sentence.
-    fn fault(&self, count: usize, matches: &dyn Fn(usize, &str) -> bool) -> Option<String> {
-        let any = |text: &str| (0..count).any(|rule| matches(rule, text));
+    fn fault(&self, count: usize, matches: &Matches<'_>) -> Option<String> {
         for form in &self.forms {
+            let is_open = !form.guesses.is_empty();
+            let matches = |rule: usize, text: &str| matches(rule, text, is_open);
+            let any = |text: &str| (0..count).any(|rule| matches(rule, text));
             let loops = if form.text == self.text { String::new() } else { format!(" as `{}`", form.text) };
             let matching: Vec<usize> = (0..count).filter(|rule| matches(*rule, &form.text)).collect();
             if matching.is_empty() {

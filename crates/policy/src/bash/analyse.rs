@@ -21,8 +21,20 @@ const OPTION_DECOYS: &[&str] = &["acg-decoy", "-Q", "-acgdecoy", "--acg-decoy", 
 /// Places at which a word that must be fixed is changed to see that the rule minds.
 const MAX_CHANGES: usize = 48;
 /// Stand for what is known only when a command runs: a rule must allow the command with each of them.
-const GUESSES: &[&str] =
-    &["", "/etc/x", "../x", "-x", "-delete", "--output=x", "x", "a b", "a\n'\"$;|&<>`\\*", "LD_PRELOAD=x"];
+const GUESSES: &[&str] = &[
+    "",
+    "/etc/x",
+    "../x",
+    "-x",
+    "-delete",
+    "--output=x",
+    "x",
+    "7",
+    "a b",
+    "a\n'\"$;|&<>`\\*",
+    "LD_PRELOAD=x",
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 !#%()+,-./:=?@[]^_{}~é",
+];
 
 /// A command that was found: its text, and what to ask of rules or why it is refused.
 #[derive(Debug)]

@@ -62,13 +62,18 @@ fn listed(list: &[&str], name: &str) -> bool {
 pub(crate) fn examine(words: &[Word], place: Place) -> Result<Findings, String> {
     let Some(program) = words.first() else { return Err("it has no name".into()) };
     let name = name_of(program);
-    if let Some((_, why)) = NEVER.iter().find(|(never, _)| *never == name) {
+    // A path leads to a file, never to a command of the shell.
+    let is_of_shell = !program.raw.contains('/');
+    if let Some((_, why)) = NEVER.iter().find(|(never, _)| is_of_shell && *never == name) {
         return Err(format!("'{}' is never allowed: {why}", program.raw));
     }
-    if name == "command" && words.get(1).is_none_or(|word| !matches!(word.raw.as_str(), "-v" | "-V")) {
+    if is_of_shell
+        && name == "command"
+        && words.get(1).is_none_or(|word| !matches!(word.raw.as_str(), "-v" | "-V"))
+    {
         return Err("'command' is never allowed but as 'command -v': it runs another command".into());
     }
-    if CALCULATING.contains(&name.as_str()) {
+    if is_of_shell && CALCULATING.contains(&name.as_str()) {
         calculates(&name, words)?;
     }
     if place.moves && program.raw.contains('/') && !program.raw.starts_with('/') {

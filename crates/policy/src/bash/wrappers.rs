@@ -3,7 +3,7 @@
 //! Owns the options of these programs. Must never take a word for an option's value that the program would run.
 
 use super::guard::Danger;
-use super::word::Word;
+use super::word::{Piece, Word};
 
 /// What is behind a wrapper.
 #[derive(Debug)]
@@ -135,14 +135,28 @@ fn read(wrapper: &Wrapper, words: &[Word]) -> Result<Wrapped, String> {
                     return Err("what 'xargs' runs is known only when it runs".into());
                 }
                 for word in inner.iter_mut().filter(|word| word.raw.contains(&mark)) {
-                    let mut open = Word::unknown();
-                    open.raw.clone_from(&word.raw);
-                    *word = open;
+                    *word = filled(word, &mark);
                 }
             }
         }
     }
     Ok(Wrapped { dangers, inner: Some(inner) })
+}
+
+/// A word in which `xargs` puts a text in place of the mark. The text stays within the word.
+fn filled(word: &Word, mark: &str) -> Word {
+    let mut pieces = Vec::new();
+    let value = word.value().unwrap_or_default();
+    for (index, part) in value.split(mark).enumerate() {
+        if index > 0 {
+            pieces.push(Piece::Substitution { quoted: true });
+        }
+        if !part.is_empty() {
+            pieces.push(Piece::Text(part.to_owned()));
+        }
+    }
+    let pieces = if word.value().is_some() { pieces } else { vec![Piece::Unknown] };
+    Word { pieces, ..word.clone() }
 }
 
 fn is_number_or_word(rest: &str) -> bool {
