@@ -7,5 +7,5 @@ pub mod claude;
 mod kit;
 pub mod registry;
 
-pub use kit::launcher;
+pub use kit::{confine, launcher, lineage};
 pub use registry::{BuildError, BuildParts, build, kinds};

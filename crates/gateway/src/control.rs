@@ -2,7 +2,9 @@
 
 mod client;
 mod frames;
+mod peer;
 mod server;
 
 pub use client::{Client, ClientError};
+pub use peer::{Attribution, Peer};
 pub use server::{BindError, Server};

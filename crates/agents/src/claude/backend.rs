@@ -120,6 +120,8 @@ impl ClaudeBackend {
             args: self.session_args.iter().map(OsString::from).chain(fixed).collect(),
             env,
             cwd: self.cwd.clone(),
+            confine: None,
+            serves: None,
         })
     }
 

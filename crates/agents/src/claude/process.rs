@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use super::turn::{Effect, Fault, Hello, Machine};
 use crate::kit::jsonl::{Lines, MAX_LINE};
+use crate::kit::lineage::Registered;
 use crate::kit::process::{Launch, start};
 use crate::kit::tail::Tail;
 
@@ -157,6 +158,7 @@ impl Process {
             session: purpose.session,
             machine,
             child: started.child,
+            _registered: started.registered,
             stdin: Some(started.stdin),
             stdout: Lines::new(started.stdout, MAX_LINE),
             stdout_over: false,
@@ -264,6 +266,8 @@ struct Task {
     session: SessionId,
     machine: Machine,
     child: Child,
+    /// Its calls on the control socket are known as its own until the launcher has ended.
+    _registered: Option<Registered>,
     stdin: Option<ChildStdin>,
     stdout: Lines<ChildStdout>,
     stdout_over: bool,

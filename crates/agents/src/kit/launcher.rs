@@ -11,18 +11,26 @@
 //!
 //! The agent leads a process group of its own, which is killed as a whole. On Linux the launcher is also the
 //! subreaper of its descendants, so that those which left the group (`setsid`) are found and killed too.
+//!
+//! An agent that is to be confined is started in two steps: the launcher starts itself once more, and that second
+//! process puts itself under the confinement and becomes the agent. So the first one stays outside: the agent
+//! can neither signal nor trace its launcher, and the launcher still sees and ends everything below it.
 
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use tempfile::TempDir;
 
-mod strays;
+use super::confine::{self, Applied, Confinement};
+
+pub(crate) mod strays;
 
 /// The hidden subcommand under which the binary must call [`main`].
 pub const SUBCOMMAND: &str = "__launch";
@@ -33,27 +41,103 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long the rest of stderr is waited for once everything is dead.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
-/// Runs `args` (`-- program args…`) until it ends or the gateway lets go, then ends what is left of it.
+/// Exit code of a launcher that did not start the agent, because it cannot be confined. What stands in the way
+/// is said on stderr.
+pub const CANNOT_CONFINE: u8 = 125;
+
+/// First argument of the second step.
+const BECOME: &str = "--become";
+
+/// Runs `args` (`[confinement] -- program args…`) until it ends or the gateway lets go, then ends what is left
+/// of it.
 ///
 /// Returns the program's own exit code, `128 + signal` if a signal ended it, 127 if it is not there, 126 if it
-/// cannot be run, 2 for a wrong call. Blocks; call it before any runtime is started.
+/// cannot be run, [`CANNOT_CONFINE`] if it cannot be confined, 2 for a wrong call. Blocks; call it before any
+/// runtime is started.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let mut args = args.into_iter().skip_while(|arg| arg == "--");
+    let mut args = args.into_iter().peekable();
+    let becomes = args.next_if(|arg| arg == BECOME).is_some();
+    let confinement = match confine::parse(&mut args) {
+        Ok(confinement) => confinement,
+        Err(error) => {
+            say(&format!("launcher: {error}"));
+            return ExitCode::from(2);
+        }
+    };
     let Some(program) = args.next() else {
         say("launcher: no program was named");
         return ExitCode::from(2);
     };
+    if becomes {
+        return ExitCode::from(become_agent(&confinement.unwrap_or_default(), &program, args));
+    }
     strays::adopt();
-    let spawned = Command::new(&program).args(args).stderr(Stdio::piped()).process_group(0).spawn();
-    let mut child = match spawned {
-        Ok(child) => child,
-        Err(error) => {
-            say(&format!("{} cannot be started: {error}", program.display()));
-            let missing = error.kind() == std::io::ErrorKind::NotFound;
-            return ExitCode::from(if missing { 127 } else { 126 });
+    let mut temp = None;
+    let mut command = match confinement {
+        None => {
+            let mut command = Command::new(&program);
+            command.args(args);
+            command
         }
+        Some(confinement) => match second_step(confinement) {
+            Ok((mut command, directory)) => {
+                temp = directory;
+                command.arg("--").arg(&program).args(args);
+                command
+            }
+            Err(error) => {
+                say(&format!("{} is not started: it cannot be confined: {error}", program.display()));
+                return ExitCode::from(CANNOT_CONFINE);
+            }
+        },
     };
-    ExitCode::from(watch(&mut child))
+    let code = match command.stderr(Stdio::piped()).process_group(0).spawn() {
+        Ok(mut child) => watch(&mut child),
+        Err(error) => cannot_start(&program, &error),
+    };
+    // Everything that could write there is dead. What cannot be removed is in a private directory.
+    drop(temp);
+    ExitCode::from(code)
+}
+
+/// The command that confines itself and becomes what is added to it, and its directory for temporary files.
+fn second_step(mut confinement: Confinement) -> std::io::Result<(Command, Option<TempDir>)> {
+    let mut command = Command::new(own_binary()?);
+    let mut directory = None;
+    if let Some(temp) = confinement.temp.take() {
+        let made = tempfile::Builder::new().prefix("acg-agent-").tempdir_in(&temp.parent)?;
+        for variable in &temp.variables {
+            command.env(variable, made.path());
+        }
+        confinement.write.push(made.path().to_owned());
+        directory = Some(made);
+    }
+    command.arg(SUBCOMMAND).arg(BECOME).args(confine::to_args(&confinement));
+    Ok((command, directory))
+}
+
+/// What runs now, even where another version has been installed over it.
+fn own_binary() -> std::io::Result<PathBuf> {
+    if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
+}
+
+/// The second step: never returns if all goes well.
+fn become_agent(confinement: &Confinement, program: &OsString, args: impl Iterator<Item = OsString>) -> u8 {
+    match confine::apply(confinement) {
+        Ok(Applied::Confined) => {}
+        Ok(Applied::LimitsOnly) => say("this system cannot confine a process: the agent runs unconfined"),
+        Err(error) => {
+            say(&format!("{} is not started: it cannot be confined: {error}", program.display()));
+            return CANNOT_CONFINE;
+        }
+    }
+    let error = Command::new(program).args(args).exec();
+    cannot_start(program, &error)
+}
+
+fn cannot_start(program: &OsString, error: &std::io::Error) -> u8 {
+    say(&format!("{} cannot be started: {error}", program.display()));
+    if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 }
 }
 
 /// Waits for the agent with one thread on the control line and one that copies stderr.

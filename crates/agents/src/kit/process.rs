@@ -9,11 +9,14 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 
 use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
+use super::confine::{self, Confinement};
 use super::launcher;
+use super::lineage::{Registered, Registration};
 
 /// What to start.
 #[derive(Clone, Debug)]
@@ -26,6 +29,11 @@ pub(crate) struct Launch {
     /// The whole environment, but for `PWD`.
     pub(crate) env: BTreeMap<OsString, OsString>,
     pub(crate) cwd: PathBuf,
+    /// What it may touch; `None`: whatever the gateway may.
+    pub(crate) confine: Option<Arc<Confinement>>,
+    /// Whom it works for, so that its calls on the control socket are known for what they are; `None`: they are
+    /// refused.
+    pub(crate) serves: Option<Registration>,
 }
 
 /// A started program. Dropping `control` ends it and all it started.
@@ -37,6 +45,8 @@ pub(crate) struct Started {
     pub(crate) stdout: ChildStdout,
     /// Reading gives the program's stderr; shutting down the write side ends the program.
     pub(crate) control: UnixStream,
+    /// To be kept until the launcher has ended.
+    pub(crate) registered: Option<Registered>,
 }
 
 /// Starts a program in a process group of its own.
@@ -45,6 +55,7 @@ pub(crate) fn start(launch: &Launch) -> std::io::Result<Started> {
     ours.set_nonblocking(true)?;
     let mut child = Command::new(&launch.launcher)
         .arg(launcher::SUBCOMMAND)
+        .args(launch.confine.iter().flat_map(|confinement| confine::to_args(confinement)))
         .arg("--")
         .arg(&launch.program)
         .args(&launch.args)
@@ -58,10 +69,12 @@ pub(crate) fn start(launch: &Launch) -> std::io::Result<Started> {
         // A signal to the gateway's group (Ctrl-C) is for the gateway: it ends its agents in order.
         .process_group(0)
         .spawn()?;
+    // Until here a call of the agent's is that of an unknown child of the gateway, which is refused.
+    let registered = launch.serves.as_ref().zip(child.id()).map(|(serves, pid)| serves.register(pid));
     let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(std::io::Error::other("the child has no pipes"));
     };
-    Ok(Started { child, stdin, stdout, control: UnixStream::from_std(ours)? })
+    Ok(Started { child, stdin, stdout, control: UnixStream::from_std(ours)?, registered })
 }
 
 /// Finds a program as a shell would: a name with a slash is a path (relative to `cwd`), any other is looked for

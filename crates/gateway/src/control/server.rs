@@ -20,12 +20,16 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::peer::{Attribution, Peer};
+
 /// How long a client may take to send its line, and to take the answer.
 const CLIENT_TIME: Duration = Duration::from_secs(30);
 /// Longest time a command may run: that of the slowest client wait (`reset`).
 const COMMAND_TIME: Duration = Duration::from_mins(5);
 /// How long an already bound socket may take to show that someone is there.
 const PROBE_TIME: Duration = Duration::from_secs(2);
+/// How long it may take to find out who is calling.
+const ATTRIBUTION_TIME: Duration = Duration::from_secs(10);
 /// Most connections served at the same time; others wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 64;
 /// How much of a request that is too long is read to let its sender see the answer.
@@ -95,8 +99,18 @@ impl Server {
     }
 
     /// Serves until `stop`, then ends at once: open requests are answered with a refusal. `version` is shown
-    /// by `status`.
+    /// by `status`. Every caller of our user's acts in its own name: see [`Server::run_for`].
     pub async fn run(self, control: Arc<dyn Control>, version: &'static str, stop: CancellationToken) {
+        self.run_for(Arc::new(Everybody(control)), version, stop).await;
+    }
+
+    /// Like [`Server::run`]; on whose behalf a connection speaks is decided for each.
+    pub async fn run_for(
+        self,
+        attribution: Arc<dyn Attribution>,
+        version: &'static str,
+        stop: CancellationToken,
+    ) {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let mut connections = JoinSet::new();
         loop {
@@ -112,10 +126,10 @@ impl Server {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let control = Arc::clone(&control);
+                    let attribution = Arc::clone(&attribution);
                     let stop = stop.clone();
                     connections.spawn(async move {
-                        serve(stream, control.as_ref(), version, &stop).await;
+                        serve(stream, attribution, version, &stop).await;
                         drop(place);
                     });
                 }
@@ -154,7 +168,53 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-async fn serve(mut stream: UnixStream, control: &dyn Control, version: &str, stop: &CancellationToken) {
+/// The core as it is, for everybody who may connect.
+#[derive(Debug)]
+struct Everybody(Arc<dyn Control>);
+
+impl Attribution for Everybody {
+    fn attribute(&self, _peer: &Peer) -> Result<Arc<dyn Control>, String> {
+        Ok(Arc::clone(&self.0))
+    }
+}
+
+/// Finds out who connected. At once, before the request is read: a process that is waited for may end.
+async fn attribute(
+    stream: &UnixStream,
+    attribution: Arc<dyn Attribution>,
+) -> Result<Arc<dyn Control>, String> {
+    let peer = Peer::of(stream).map_err(|error| format!("The calling process is not known: {error}"))?;
+    if !peer.may_connect() {
+        return Err("This gateway belongs to another user".to_owned());
+    }
+    let (pid, uid) = (peer.pid, peer.uid);
+    let find = tokio::task::spawn_blocking(move || {
+        let control = attribution.attribute(&peer)?;
+        if peer.is_there() {
+            Ok(control)
+        } else {
+            Err("The calling process ended before its answer".to_owned())
+        }
+    });
+    let found = timeout(ATTRIBUTION_TIME, find).await;
+    let found = found.ok().and_then(Result::ok);
+    let found = found.unwrap_or_else(|| Err("It could not be found out in time who is calling".to_owned()));
+    if let Err(refused) = &found {
+        tracing::warn!(pid, uid, refused, "A caller of the control socket was refused.");
+    }
+    found
+}
+
+async fn serve(
+    mut stream: UnixStream,
+    attribution: Arc<dyn Attribution>,
+    version: &str,
+    stop: &CancellationToken,
+) {
+    let control = tokio::select! {
+        () = stop.cancelled() => return,
+        control = attribute(&stream, attribution) => control,
+    };
     let read = tokio::select! {
         () = stop.cancelled() => return,
         read = timeout(CLIENT_TIME, read_line(&mut stream)) => read,
@@ -169,11 +229,14 @@ async fn serve(mut stream: UnixStream, control: &dyn Control, version: &str, sto
         Ok(Ok(Line::TooLong)) => refusal(format!("The request is longer than {MAX_REQUEST_BYTES} bytes")),
         Ok(Ok(Line::Whole(line))) => match Request::parse(&line) {
             Err(error) => refusal(error.to_string()),
-            Ok(request) => tokio::select! {
-                () = stop.cancelled() => refusal(CommandError::Closing.to_string()),
-                done = timeout(COMMAND_TIME, carry_out(request, control, version)) => {
-                    done.unwrap_or_else(|_| refusal("The command took longer than 300 seconds"))
-                }
+            Ok(request) => match control {
+                Err(refused) => refusal(refused),
+                Ok(control) => tokio::select! {
+                    () = stop.cancelled() => refusal(CommandError::Closing.to_string()),
+                    done = timeout(COMMAND_TIME, carry_out(request, control.as_ref(), version)) => {
+                        done.unwrap_or_else(|_| refusal("The command took longer than 300 seconds"))
+                    }
+                },
             },
         },
     };

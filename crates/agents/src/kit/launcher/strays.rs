@@ -1,10 +1,12 @@
 //! Descendants that left the agent's process group. Best effort, Linux only: elsewhere the group is all.
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::{adopt, kill};
+pub(crate) use linux::adopt;
+#[cfg(target_os = "linux")]
+pub(super) use linux::kill;
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn adopt() {}
+pub(crate) fn adopt() {}
 
 #[cfg(not(target_os = "linux"))]
 pub(super) fn kill() {}
