@@ -14,6 +14,7 @@ use acg_store::{Present, Store};
 use acg_types::Timestamp;
 
 use crate::home::Home;
+use crate::output::printable;
 use files::Jobs;
 use plan::{FilePlan, Standing, Totals};
 
@@ -64,8 +65,12 @@ async fn take(
             store.import(import).await?;
         }
         let lines = lines(&plan);
-        for line in &lines {
-            tracing::info!("{line}");
+        for (index, line) in lines.iter().enumerate() {
+            if index == 0 && plan.import.is_some() {
+                tracing::info!("{line}");
+            } else {
+                tracing::warn!("{line}");
+            }
         }
         let more = lines.len().saturating_sub(MOST_TOLD);
         told.extend(lines.into_iter().take(MOST_TOLD));
@@ -110,7 +115,7 @@ pub(crate) fn lines(plan: &FilePlan) -> Vec<String> {
             "{file}: {unmarked} room(s) without a watermark start from now: what was said there while no gateway ran is not answered"
         ));
     }
-    lines
+    lines.iter().map(|line| printable(line)).collect()
 }
 
 /// `2 sessions, 1 pause, 0 watermarks`.

@@ -13,10 +13,7 @@ use super::watermark::Watermark;
 
 /// A clock may be so far ahead of ours; a watermark beyond that would swallow messages.
 const AHEAD: i64 = 60 * 60 * 1000;
-/// A watermark this much older than its file is not the last message that the Python program took in: up to 0.5.2
-/// it is written only while a watcher is paused, resumed or reset, and stays in the file from then on.
-const STALE: i64 = 24 * 60 * 60 * 1000;
-/// The longest that the Python program takes to end; it answers nobody meanwhile.
+/// The longest that the Python program takes to end; it answers nobody meanwhile, and then writes its file.
 const ENDING: i64 = 90 * 1000;
 
 /// How a file stands.
@@ -290,12 +287,15 @@ impl Place<'_> {
             plan.remarks.push("the room is known here already: it is read on from where it was".to_owned());
             return;
         }
-        // The message at the watermark itself was answered.
+        // The message at the watermark itself was answered. Up to 0.5.2 the mark is written only while a watcher is
+        // paused, resumed or reset, and stays in the file from then on; but when the file was written, the Python
+        // program ran, and what had been said before was no longer open.
         let mut from = Timestamp(said.0.saturating_add(1));
-        if let Some(written) = self.written.filter(|written| from.0.saturating_add(STALE) < written.0) {
-            from = Timestamp(written.0.saturating_sub(ENDING));
+        let answered = self.written.map(|written| Timestamp(written.min(self.now).0.saturating_sub(ENDING)));
+        if let Some(answered) = answered.filter(|answered| from < *answered) {
+            from = answered;
             plan.remarks.push(format!(
-                "its watermark {} is more than a day older than the file: what came before the file was written counts as answered",
+                "its watermark {} is older than the file: what was said before the file was written counts as answered",
                 date(said)
             ));
         }

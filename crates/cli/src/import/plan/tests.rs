@@ -51,7 +51,7 @@ fn found(connector: &str, records: &Value) -> StateOnDisk {
         name: format!("state.{connector}.json"),
         connector: connector.to_owned(),
         content: Ok(json!({ "watchers": records }).to_string().into_bytes()),
-        written: Some(NOW),
+        written: Some(Timestamp(SAID + 1_000)),
     }
 }
 
@@ -145,13 +145,22 @@ fn records_from_before_watchers_had_names_are_found_by_room() {
 }
 
 #[test]
-fn a_watermark_that_its_file_has_long_outlived_is_not_believed() {
-    for (older, from) in [(STALE - 10, SAID + 1), (STALE + 10, SAID + 1 + STALE + 10 - ENDING)] {
+fn what_was_said_while_the_python_program_still_ran_is_not_answered_again() {
+    let later = Timestamp(SAID + 1_000_000);
+    for (written, from) in [
+        (None, SAID + 1),
+        (Some(SAID - 5_000), SAID + 1),
+        (Some(SAID + ENDING), SAID + 1),
+        (Some(SAID + ENDING + 500), SAID + 500),
+        (Some(SAID + 900_000), SAID + 900_000 - ENDING),
+        // A file from the future: nothing said from now on may be swallowed.
+        (Some(i64::MAX), later.0 - ENDING),
+    ] {
         let mut found = found("rc", &json!([entry("general")]));
-        found.written = Some(Timestamp(SAID + 1 + older));
-        let plan = plan(&found, &config(), &Present::default(), Timestamp(SAID + 2 * STALE));
-        assert_eq!(plan.watchers[0].from, Some(Timestamp(from)), "{older}");
-        assert_eq!(plan.watchers[0].remarks.is_empty(), older < STALE);
+        found.written = written.map(Timestamp);
+        let plan = plan(&found, &config(), &Present::default(), later);
+        assert_eq!(plan.watchers[0].from, Some(Timestamp(from)), "{written:?}");
+        assert_eq!(plan.watchers[0].remarks.is_empty(), from == SAID + 1, "{written:?}");
     }
 }
 
