@@ -98,6 +98,14 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<UsersCommand>,
     },
+    /// Show the record of decisions about tool calls, or check it
+    #[command(args_conflicts_with_subcommands = true)]
+    Audit {
+        #[command(flatten)]
+        show: AuditArgs,
+        #[command(subcommand)]
+        command: Option<AuditCommand>,
+    },
     /// Print completions for a shell
     Completions {
         /// Which shell
@@ -187,6 +195,38 @@ pub(crate) struct ImportOpenclawArgs {
     /// Write over a file that is there
     #[arg(long, requires = "output")]
     pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    /// Only of this room: its name or the platform's id
+    #[arg(long, value_name = "ROOM")]
+    pub(crate) room: Option<String>,
+    /// Only what this person asked for or decided: user name or the platform's id
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// Not older: 30m, 12h, 7d, or a local date or time such as 2026-11-21 or 2026-11-21T09:30
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// At most this many, the newest; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) limit: u32,
+    /// Check that nothing in the record was changed or removed, and print its last hash
+    #[arg(long, conflicts_with_all = ["room", "user", "since", "limit"])]
+    pub(crate) verify: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Remove old decisions and leave a checkpoint in their place
+    Prune {
+        /// What is older goes: 90d, or a local date or time such as 2026-11-21
+        #[arg(long, value_name = "TIME")]
+        before: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

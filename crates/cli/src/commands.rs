@@ -1,5 +1,6 @@
 //! One file per group of commands: each asks somebody and says what came back.
 
+pub(crate) mod audit;
 pub(crate) mod config;
 pub(crate) mod control;
 pub(crate) mod import;

@@ -48,7 +48,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command, common: &args::Common, output: &Output) -> Result<ExitCode, Failure> {
-    use commands::{config, control, import, logs, send, start, status, stop};
+    use commands::{audit, config, control, import, logs, send, start, status, stop};
 
     // These need no home.
     match &command {
@@ -71,6 +71,10 @@ fn run(command: Command, common: &args::Common, output: &Output) -> Result<ExitC
         Command::Reset(watcher) => control::watcher(&home, control::Verb::Reset, watcher, output),
         Command::Send(send) => send::send(&home, send, output),
         Command::Logs { follow, lines } => logs::logs(&home, follow, lines, output),
+        Command::Audit { show, command: None } => audit::audit(&home, show, output),
+        Command::Audit { command: Some(args::AuditCommand::Prune { before, yes }), .. } => {
+            audit::prune(&home, &before, yes, output)
+        }
         Command::Users { command: None } => Ok(output::help_of("users")),
         Command::Users { command: Some(args::UsersCommand::Confirm { name, connector }) } => {
             control::confirm(&home, name, connector, output)

@@ -225,7 +225,7 @@ pub struct NewAudit {
     /// Hexadecimal SHA-256 of the call; empty if there is none.
     pub digest: String,
     /// One word: `allowed`, `denied`, `asked`, `approved`, `refused` (by a person), `timed_out`, `withdrawn`,
-    /// `deferred`, `granted`, `revoked`.
+    /// `deferred`, `granted`, `revoked`, `pruned`.
     pub result: String,
     /// The rule or the person that it hangs on: `rule tool: Read`, `user alice`. For a person see
     /// [`NewAudit::by_person`].
