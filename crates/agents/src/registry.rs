@@ -9,6 +9,7 @@ use acg_core::agent::AgentBackend;
 use acg_types::AgentName;
 
 use crate::claude::{ArgError, ClaudeBackend, ClaudeKind, ClaudeSettings};
+use crate::demo::{DemoBackend, DemoKind, DemoSettings};
 
 /// What every backend gets from the program it runs in.
 #[derive(Clone, Debug)]
@@ -46,7 +47,7 @@ pub enum BuildError {
 
 /// Every agent type, for the configuration.
 pub fn kinds() -> Vec<&'static dyn Kind> {
-    vec![&ClaudeKind]
+    vec![&ClaudeKind, &DemoKind]
 }
 
 /// The backend of one configured agent. Starts nothing yet.
@@ -60,6 +61,11 @@ pub fn build(config: &AgentConfig, parts: BuildParts) -> Result<Arc<dyn AgentBac
             let backend = ClaudeBackend::new(agent.clone(), settings, cwd, parts.launcher, parts.environment)
                 .map_err(|error| BuildError::Args { agent, error })?;
             Ok(Arc::new(backend))
+        }
+        "demo" => {
+            let settings = config.settings.as_ref().and_then(|settings| settings.get::<DemoSettings>());
+            let settings = settings.ok_or_else(|| BuildError::NoSettings(agent.clone()))?.clone();
+            Ok(Arc::new(DemoBackend::new(agent, settings, config.working_directory.clone())))
         }
         kind => Err(BuildError::UnknownKind { agent, kind: kind.to_owned() }),
     }

@@ -43,6 +43,8 @@ pub(crate) struct Common {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Talk to an agent in this terminal: needs no account, no server and no configuration
+    Chat(ChatArgs),
     /// Run the gateway in the foreground
     Run,
     /// Start the gateway in the background
@@ -117,6 +119,19 @@ pub(crate) enum Command {
         #[command(flatten)]
         wait: Wait,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChatArgs {
+    /// Which agent: claude or demo. Without it the first that is installed
+    #[arg(long, value_name = "AGENT")]
+    pub(crate) agent: Option<String>,
+    /// Where the agent works [default: the current directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+    /// Forget the session of an earlier chat in this directory
+    #[arg(long)]
+    pub(crate) new: bool,
 }
 
 #[derive(Clone, Copy, Debug, Args)]

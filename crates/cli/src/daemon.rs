@@ -145,7 +145,7 @@ fn gateway(
     Ok(ended?)
 }
 
-fn runtime() -> Result<Runtime, Failure> {
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
     Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .enable_all()

@@ -38,6 +38,12 @@ impl Failure {
         self
     }
 
+    /// With reasons that are texts already.
+    pub(crate) fn because_of(mut self, reasons: Vec<String>) -> Self {
+        self.why.extend(reasons);
+        self
+    }
+
     pub(crate) fn next(mut self, next: impl Into<String>) -> Self {
         self.next = Some(next.into());
         self

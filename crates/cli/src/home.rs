@@ -57,6 +57,11 @@ impl Home {
         })
     }
 
+    /// A home of its own below this one.
+    pub(crate) fn within(&self, name: &str) -> Self {
+        Self { directory: self.directory.join(name), is_default: false }
+    }
+
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }

@@ -4,6 +4,7 @@
 //! library only so that both binaries are the same program.
 
 mod args;
+mod chat;
 mod commands;
 mod configuration;
 mod daemon;
@@ -58,6 +59,7 @@ fn run(command: Command, common: &args::Common, output: &Output) -> Result<ExitC
     }
     let home = home::Home::resolve(common)?;
     match command {
+        Command::Chat(chat) => chat::chat(common, &home, &chat, output),
         Command::Run => daemon::foreground(common, &home, output),
         Command::Daemon { wait } => Ok(daemon::detached(common, &home, wait)),
         Command::Start { wait } => start::start(common, &home, wait, output),

@@ -4,5 +4,6 @@
 //! or another connector.
 
 mod kit;
+pub mod local;
 pub mod registry;
 pub mod rocketchat;

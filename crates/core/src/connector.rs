@@ -9,7 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use acg_types::{IncomingMessage, MessageId, Outgoing, Room, RoomId, Sender, ThreadId, Timestamp, UserId};
+use acg_types::{
+    IncomingMessage, MessageId, Outgoing, Room, RoomId, Sender, ThreadId, Timestamp, ToolCall, Usage, UserId,
+};
 use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -47,6 +49,10 @@ pub trait Connector: Send + Sync + fmt::Debug {
     /// shown one every few seconds.
     async fn typing(&self, room: &RoomId, thread: Option<&ThreadId>, on: bool);
 
+    /// Shows what an agent does in a room while it does it. Never waits; what is shown here is also posted at
+    /// the end of the turn, so a connector that cannot show it does nothing.
+    fn live(&self, _room: &RoomId, _thread: Option<&ThreadId>, _event: Live<'_>) {}
+
     /// Uploads one file with a caption.
     async fn upload(
         &self,
@@ -61,6 +67,26 @@ pub trait Connector: Send + Sync + fmt::Debug {
 
     /// The connection's state, for `status`, the log and the delivery workers.
     fn health(&self) -> watch::Receiver<Health>;
+}
+
+/// A sign of work in progress.
+#[derive(Clone, Copy, Debug)]
+pub enum Live<'a> {
+    /// A turn has reached the agent.
+    Begun,
+    /// A piece of the message that the agent is writing.
+    Text(&'a str),
+    /// A message of the agent is whole: more may follow.
+    Message(&'a str),
+    /// A tool was called (it may still be refused).
+    Tool(&'a ToolCall),
+    /// A tool call has a result.
+    ToolDone {
+        /// Whether the tool failed or was refused.
+        is_error: bool,
+    },
+    /// The turn is over; its posts follow.
+    Ended(Option<&'a Usage>),
 }
 
 /// What the platform answered to a post.

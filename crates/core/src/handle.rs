@@ -141,6 +141,8 @@ pub trait Control: Send + Sync + std::fmt::Debug {
     async fn resume(&self, watcher: &str, connector: Option<&str>) -> Result<(), CommandError>;
     /// Cancels what runs, forgets the session (unless pinned) and starts afresh.
     async fn reset(&self, watcher: &str, connector: Option<&str>) -> Result<(), CommandError>;
+    /// Cancels the turns of a watcher that run now, and keeps its session. Tells whether one did.
+    async fn stop_turn(&self, watcher: &str) -> Result<bool, CommandError>;
     /// Posts a text or a file; returns when the platform has it.
     async fn send(&self, request: SendRequest) -> Result<(), CommandError>;
     /// Facts for `status`.

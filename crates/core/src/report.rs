@@ -176,17 +176,35 @@ impl Control for Handle {
             if let Some(cancel) = running {
                 cancel.cancel();
             }
+            let parked = lock(&self.0.parked).remove(&conversation.id);
+            if let Some(parked) = parked {
+                crate::recover::cancel_parked(&self.0, &parked).await?;
+            }
             if watcher.config.session_id.is_some() {
                 continue;
             }
-            self.0.store.set_session(conversation.id, None, false).await?;
-            let agent = self.0.agents.get(&conversation.key.agent);
-            if let (Some(session), Some(agent)) = (&conversation.session, agent) {
-                agent.backend.forget(session).await;
+            let sessions = self.0.store.reset_sessions(conversation.id).await?;
+            if let Some(agent) = self.0.agents.get(&conversation.key.agent) {
+                for session in &sessions {
+                    agent.backend.forget(session).await;
+                }
             }
         }
         info!(watcher = %watcher.name, "Watcher reset.");
         Ok(())
+    }
+
+    async fn stop_turn(&self, watcher: &str) -> Result<bool, CommandError> {
+        let watcher = self.watcher(watcher, None)?;
+        let mut stopped = false;
+        for conversation in self.conversations_of(&watcher).await? {
+            let running = lock(&self.0.running).get(&conversation.id).map(|running| running.cancel.clone());
+            if let Some(cancel) = running {
+                cancel.cancel();
+                stopped = true;
+            }
+        }
+        Ok(stopped)
     }
 
     async fn send(&self, request: SendRequest) -> Result<(), CommandError> {

@@ -83,6 +83,10 @@ impl Control for FakeControl {
         self.watcher("reset", watcher, connector)
     }
 
+    async fn stop_turn(&self, _watcher: &str) -> Result<bool, CommandError> {
+        Ok(false)
+    }
+
     async fn send(&self, request: SendRequest) -> Result<(), CommandError> {
         let length = request.text.len();
         self.note(format!(

@@ -43,6 +43,10 @@ impl Control for Slow {
     async fn reset(&self, _: &str, _: Option<&str>) -> Result<(), CommandError> {
         Ok(())
     }
+    async fn stop_turn(&self, _watcher: &str) -> Result<bool, CommandError> {
+        Ok(false)
+    }
+
     async fn send(&self, _: SendRequest) -> Result<(), CommandError> {
         Ok(())
     }
