@@ -1,11 +1,9 @@
 //! The entries of `agents:`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use acg_policy::RolePolicy;
-use acg_types::{AgentName, Role};
+use acg_types::AgentName;
 
 use crate::connectors::{check_name, find_type, settings};
 use crate::context::Context;
@@ -14,6 +12,8 @@ use crate::keys;
 use crate::kind::Kinds;
 use crate::model::{AgentConfig, Confinement, Permissions, SessionScope};
 use crate::node::Node;
+use crate::policies;
+use crate::roles::Roles;
 use crate::rules::Presets;
 use crate::section::{Section, nearest};
 use crate::templates::Templates;
@@ -25,7 +25,13 @@ pub(crate) struct Agents {
     pub(crate) names: Vec<String>,
 }
 
-pub(crate) fn read(context: &Context<'_>, root: &Node, kinds: &Kinds, presets: &Presets) -> Agents {
+pub(crate) fn read(
+    context: &Context<'_>,
+    root: &Node,
+    kinds: &Kinds,
+    presets: &Presets,
+    roles: &Roles,
+) -> Agents {
     let mut out = Agents::default();
     let templates = Templates::read(context, root, "agent_templates", &[]);
     let at = root.entry("agents").map_or(root.at, |entry| entry.at);
@@ -65,7 +71,7 @@ pub(crate) fn read(context: &Context<'_>, root: &Node, kinds: &Kinds, presets: &
             );
         }
         check_name(&section, "", name);
-        if let Some(agent) = entry(&section, name, kinds, presets) {
+        if let Some(agent) = entry(&section, name, kinds, presets, roles) {
             out.list.push(agent);
         }
     }
@@ -93,7 +99,13 @@ pub(crate) fn default_agent(context: &Context<'_>, root: &Node, agents: &Agents)
     Some(name.to_owned())
 }
 
-fn entry(section: &Section<'_>, name: &str, kinds: &Kinds, presets: &Presets) -> Option<AgentConfig> {
+fn entry(
+    section: &Section<'_>,
+    name: &str,
+    kinds: &Kinds,
+    presets: &Presets,
+    roles: &Roles,
+) -> Option<AgentConfig> {
     let kind = match section.str("type").filter(|kind| !kind.is_empty()) {
         None if section.context.is_v01() && !section.has("type") => Some("claude".to_owned()),
         None => {
@@ -121,16 +133,25 @@ fn entry(section: &Section<'_>, name: &str, kinds: &Kinds, presets: &Presets) ->
         section.error("timeout", "'timeout' must be greater than 0.", None);
     }
     let permissions = permissions(section, name, timeout);
-    let policies = [
-        (Role::owner(), presets.rules(section, name, "owner_allowed_tools")),
-        (Role::guest(), presets.rules(section, name, "guest_allowed_tools")),
-    ]
-    .into_iter()
-    .map(|(role, rules)| (role, Arc::new(RolePolicy { rules, ..RolePolicy::default() })))
-    .collect();
+    let policies = policies::read(section, name, presets, roles, &permissions);
     let working_directory = working_directory(section, name);
     let context_files = section.paths("context_inject_files").unwrap_or_default();
     let session_prefix = section.str("session_prefix").unwrap_or_else(|| "agent-chat".to_owned());
+    let skips = permissions.enabled && permissions.skip_owner_approval;
+    let session_scope = match section.one_of("session_scope", &["room", "role"]) {
+        Some("room") => SessionScope::Room,
+        Some("role") => SessionScope::Role,
+        // What a guest puts into a shared session would be read by an owner's turn that nobody is asked about.
+        _ if skips => SessionScope::Role,
+        _ => SessionScope::Room,
+    };
+    let confinement = match section.one_of("confinement", &["guests", "all", "off"]) {
+        Some("all") => Confinement::All,
+        Some("off") => Confinement::Off,
+        _ => Confinement::Guests,
+    };
+    let confine_read = section.paths("confine_read").unwrap_or_default();
+    let confine_write = section.paths("confine_write").unwrap_or_default();
     check_lifetime(section);
     found?;
     Some(AgentConfig {
@@ -144,33 +165,50 @@ fn entry(section: &Section<'_>, name: &str, kinds: &Kinds, presets: &Presets) ->
         timeout,
         permissions,
         policies,
-        session_scope: SessionScope::Room,
-        guest_inherits: false,
-        confinement: Confinement::Off,
-        confine_read: Vec::new(),
-        confine_write: Vec::new(),
+        session_scope,
+        guest_inherits: section.bool("guest_inherits").unwrap_or(false),
+        confinement,
+        confine_read,
+        confine_write,
     })
 }
 
 fn permissions(section: &Section<'_>, name: &str, timeout: Duration) -> Permissions {
     let node = section.section("permissions");
+    let default = Permissions::default();
     let permissions = Permissions {
-        enabled: node.bool("enabled").unwrap_or(false),
-        timeout: node.duration("timeout").unwrap_or(Duration::from_mins(5)),
-        skip_owner_approval: node.bool("skip_owner_approval").unwrap_or(false),
-        ..Permissions::default()
+        enabled: node.bool("enabled").unwrap_or(default.enabled),
+        timeout: node.duration("timeout").unwrap_or(default.timeout),
+        skip_owner_approval: node.bool("skip_owner_approval").unwrap_or(default.skip_owner_approval),
+        hold: node.duration("hold").unwrap_or(default.hold),
+        four_eyes: node.bool("four_eyes").unwrap_or(default.four_eyes),
+        approval_room: node.str("approval_room").filter(|room| !room.is_empty()),
     };
+    if permissions.timeout.is_zero() {
+        node.error("timeout", "'timeout' must be greater than 0.", None);
+    }
+    if permissions.approval_room.as_deref().is_some_and(|room| room.trim().is_empty() || room.contains('*')) {
+        node.error("approval_room", "'approval_room' must be the name of one room.", None);
+    }
     if permissions.enabled && timeout <= permissions.timeout {
+        // In the Python program an error: there the turn's time ran on while it waited.
         let (turn, question) = (timeout.as_secs(), permissions.timeout.as_secs());
         let message = format!(
-            "Agent '{name}': timeout ({turn}s) must be greater than permissions.timeout ({question}s). Suggested: \
-             set timeout to at least {}s.",
-            question + 60
+            "Agent '{name}': timeout ({turn}s) is not greater than permissions.timeout ({question}s). Time spent \
+             waiting for a person does not count against timeout."
         );
-        section.error("timeout", &message, None);
+        section.warning("timeout", &message, None);
     }
-    if permissions.skip_owner_approval && !permissions.enabled {
-        node.warning("skip_owner_approval", "has no effect without 'permissions.enabled: true'", None);
+    if !permissions.enabled {
+        for (key, is_set) in [
+            ("skip_owner_approval", permissions.skip_owner_approval),
+            ("four_eyes", permissions.four_eyes),
+            ("approval_room", permissions.approval_room.is_some()),
+        ] {
+            if is_set {
+                node.warning(key, "has no effect without 'permissions.enabled: true'", None);
+            }
+        }
     }
     permissions
 }

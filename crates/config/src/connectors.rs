@@ -1,14 +1,16 @@
 //! The entries of `connectors:`.
 
-use acg_types::{ConnectorName, Role};
+use acg_types::ConnectorName;
 
 use crate::check::check;
 use crate::context::Context;
 use crate::diagnostic::DiagnosticKind;
 use crate::keys::{self, Unserved};
 use crate::kind::{Key, Kind, Kinds, Shape};
-use crate::model::{ConnectorConfig, Person, Settings};
+use crate::model::{ConnectorConfig, Settings};
 use crate::node::{Mark, Node};
+use crate::people;
+use crate::roles::Roles;
 use crate::section::{Section, nearest};
 use crate::templates::Templates;
 
@@ -19,7 +21,7 @@ pub(crate) struct Connectors {
     pub(crate) names: Vec<String>,
 }
 
-pub(crate) fn read(context: &Context<'_>, root: &Node, kinds: &Kinds) -> Connectors {
+pub(crate) fn read(context: &Context<'_>, root: &Node, kinds: &Kinds, roles: &Roles) -> Connectors {
     let mut out = Connectors::default();
     let templates = Templates::read(context, root, "connector_templates", &["name"]);
     let at = root.entry("connectors").map_or(root.at, |entry| entry.at);
@@ -48,7 +50,7 @@ pub(crate) fn read(context: &Context<'_>, root: &Node, kinds: &Kinds) -> Connect
         if let Some(name) = &name {
             out.names.push(name.clone());
         }
-        if let Some(connector) = entry(&section, name.as_deref().unwrap_or_default(), kinds) {
+        if let Some(connector) = entry(&section, name.as_deref().unwrap_or_default(), kinds, roles) {
             out.list.push(connector);
         }
     }
@@ -155,7 +157,7 @@ pub(crate) fn settings(section: &Section<'_>, found: &Found, common: &[Key]) -> 
     }
 }
 
-fn entry(section: &Section<'_>, name: &str, kinds: &Kinds) -> Option<ConnectorConfig> {
+fn entry(section: &Section<'_>, name: &str, kinds: &Kinds, roles: &Roles) -> Option<ConnectorConfig> {
     let kind = section.str("type").filter(|kind| !kind.is_empty());
     if kind.is_none() && !section.has("type") {
         let message = format!("Connector '{name}' must have a 'type' field");
@@ -171,13 +173,12 @@ fn entry(section: &Section<'_>, name: &str, kinds: &Kinds) -> Option<ConnectorCo
     if let (Some(Found::Unserved(_)), Some("mattermost")) = (&found, kind.as_deref()) {
         check_mattermost(&section.section("server"));
     }
-    let users = section.section("allowed_users");
     let connector = ConnectorConfig {
         name: ConnectorName::new(name),
         kind: kind.unwrap_or_default(),
         served,
         settings,
-        people: listed(&users),
+        people: people::read(section, roles).unwrap_or_default(),
         filter_sender: section.bool("filter_sender").unwrap_or(true),
         require_mention: section.bool("require_mention").unwrap_or(true),
         reply_in_thread: section.bool("reply_in_thread").unwrap_or(false),
@@ -187,40 +188,6 @@ fn entry(section: &Section<'_>, name: &str, kinds: &Kinds) -> Option<ConnectorCo
         allowed_rooms: rooms(section, "allowed_rooms"),
     };
     found.is_some().then_some(connector)
-}
-
-/// Everybody of `allowed_users:`, once. Who is in both lists is an owner.
-fn listed(users: &Section<'_>) -> Vec<Person> {
-    let mut out: Vec<Person> = Vec::new();
-    for (key, role) in [("owners", Role::owner()), ("guests", Role::guest())] {
-        for username in people(users, key) {
-            if !out.iter().any(|person| person.username == username) {
-                out.push(Person { username, role: role.clone() });
-            }
-        }
-    }
-    out
-}
-
-/// Names of people. A pattern would give a role to strangers, so it is refused rather than taken for a name.
-fn people(users: &Section<'_>, key: &str) -> Vec<String> {
-    let names = users.list_of_str(key).unwrap_or_default();
-    for (index, name) in names.iter().enumerate() {
-        let at = item_mark(users, key, index);
-        let path = format!("{}[{index}]", users.key_path(key));
-        if name.trim().is_empty() {
-            users.context.error(at, &path, DiagnosticKind::Value, "a user name must not be empty.");
-        } else if name.contains(['*', '?']) {
-            let message = format!("'{name}' is a pattern; roles are only given to single user names.");
-            let help = "for guests of any name set 'filter_sender: false'".to_owned();
-            users.context.error_help(at, &path, DiagnosticKind::Value, message, Some(help));
-        } else if name.starts_with('@') {
-            let message = format!("'{name}' begins with '@' and so matches nobody");
-            let help = format!("write '{}'", name.trim_start_matches('@'));
-            users.context.warn(at, &path, DiagnosticKind::Value, message, Some(help));
-        }
-    }
-    names
 }
 
 /// Names or ids of rooms; an empty one is an error.

@@ -98,7 +98,7 @@ fn emit(out: &mut String, key: &Key, indent: usize, off: bool) {
     if key.not_yet || matches!(key.name, "inherits" | "description") {
         return;
     }
-    if let Shape::Section(keys) = key.shape {
+    if let Shape::Section(keys) | Shape::People(keys) = key.shape {
         // Half a section would promise what is not served.
         if keys.iter().any(|key| key.not_yet) {
             return;
@@ -130,7 +130,7 @@ fn emit(out: &mut String, key: &Key, indent: usize, off: bool) {
 
 fn has_example(key: &Key) -> bool {
     match key.shape {
-        Shape::Section(keys) => keys.iter().any(has_example),
+        Shape::Section(keys) | Shape::People(keys) => keys.iter().any(has_example),
         _ => key.example.is_some(),
     }
 }

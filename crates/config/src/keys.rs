@@ -36,7 +36,14 @@ pub(crate) static TOP: &[Key] = &[
     )
     .default("resume"),
     Key::new("scheduler", Shape::Section(SCHEDULER), "Scheduled messages.").not_yet(),
-    Key::new("tool_presets", Shape::Any, "Lists of tool rules by name, for owner_allowed_tools and guest_allowed_tools."),
+    Key::new("tool_presets", Shape::Any, "Lists of tool rules by name, for every list of tool rules."),
+    Key::new("roles", Shape::Any, "Roles besides owner and guest, by name; and what differs for those two."),
+    Key::new(
+        "guests_may_do_anything",
+        Shape::Bool,
+        "Accept a rule that allows everything to guests. Without it such a rule is an error.",
+    )
+    .default("false"),
     Key::new("connector_templates", Shape::Any, "Shared keys of connectors, by name, for inherits."),
     Key::new("agent_templates", Shape::Any, "Shared keys of agents, by name, for inherits."),
     Key::new("watcher_templates", Shape::Any, "Shared keys of watchers, by name, for inherits."),
@@ -57,7 +64,11 @@ pub(crate) static CONNECTOR: &[Key] = &[
     Key::new("type", Shape::Text, "Which platform.").required(),
     DESCRIPTION,
     INHERITS,
-    Key::new("allowed_users", Shape::Section(ALLOWED_USERS), "Who may talk to the agent."),
+    Key::new(
+        "allowed_users",
+        Shape::People(ALLOWED_USERS),
+        "Who may talk to the agent, and with which role.",
+    ),
     Key::new(
         "filter_sender",
         Shape::Bool,
@@ -90,10 +101,16 @@ pub(crate) static CONNECTOR: &[Key] = &[
     Key::new("agent_chain", Shape::Section(AGENT_CHAIN), "Conversations with other agents."),
 ];
 
-static ALLOWED_USERS: &[Key] = &[
-    Key::new("owners", Shape::TextList, "Login names of those who may do everything and approve.")
+/// The key of owners in `allowed_users:`.
+pub(crate) const OWNERS: &str = "owners";
+/// The key of guests.
+pub(crate) const GUESTS: &str = "guests";
+
+/// Of `allowed_users:`; the names of further roles are keys too.
+pub(crate) static ALLOWED_USERS: &[Key] = &[
+    Key::new(OWNERS, Shape::TextList, "Login names of those who may do everything and approve.")
         .example("[alice]"),
-    Key::new("guests", Shape::TextList, "Login names of those who may ask.").default("[]"),
+    Key::new(GUESTS, Shape::TextList, "Login names of those who may ask.").default("[]"),
 ];
 
 static ATTACHMENTS: &[Key] = &[
@@ -133,16 +150,78 @@ pub(crate) static AGENT: &[Key] = &[
     .example("[{tool: \"Read|Glob|Grep\"}]"),
     Key::new("guest_allowed_tools", Shape::Rules, "Tools that run for guests; all others are refused.")
         .default("[]"),
+    Key::new(
+        "role_allowed_tools",
+        Shape::RulesByRole,
+        "The same for further roles: a list for each role's name.",
+    )
+    .default("{}"),
+    Key::new(
+        "session_scope",
+        Shape::OneOf(&["room", "role"]),
+        "What shares a session of the agent: everybody in the room, or those with the same role. Without it room, but \
+         role where skip_owner_approval is in force.",
+    ),
+    Key::new(
+        "guest_inherits",
+        Shape::Bool,
+        "Whether guests' processes load the user's memory, MCP servers and skills.",
+    )
+    .default("false"),
+    Key::new(
+        "confinement",
+        Shape::OneOf(&["guests", "all", "off"]),
+        "Whose processes are confined to the working directory, where the system can: guests', all, or nobody's.",
+    )
+    .default("guests"),
+    Key::new("confine_read", Shape::PathList, "Further paths that a confined process may read.").default("[]"),
+    Key::new("confine_write", Shape::PathList, "Further paths that a confined process may write.")
+        .default("[]"),
     Key::new("session_idle_days", COUNT, "Reserved.").not_yet(),
     Key::new("session_expire_days", COUNT, "Reserved.").not_yet(),
 ];
 
 static PERMISSIONS: &[Key] = &[
-    Key::new("enabled", Shape::Bool, "Ask the owners in the room before a tool runs that no rule allows.")
-        .default("false")
-        .not_yet(),
+    Key::new(
+        "enabled",
+        Shape::Bool,
+        "Ask in the room before a tool runs that no rule allows. If not, the agent's own settings decide for owners.",
+    )
+    .default("false"),
     Key::new("timeout", Shape::Duration, "How long a question waits.").default("300"),
     Key::new("skip_owner_approval", Shape::Bool, "Calls for owners need no approval.").default("false"),
+    Key::new("hold", Shape::Duration, "How long a question holds the agent's process, where it can do without.")
+        .default("2m"),
+    Key::new("four_eyes", Shape::Bool, "Nobody may approve what they asked for themselves.").default("false"),
+    Key::new("approval_room", Shape::Text, "The room where questions are asked, if not where they come up."),
+];
+
+/// Keys of every entry of `roles:`.
+pub(crate) static ROLE: &[Key] = &[
+    DESCRIPTION,
+    Key::new(
+        "inherits",
+        Shape::Text,
+        "The role whose rules and settings it takes over: owner, guest, or another one. Without it guest.",
+    ),
+    Key::new("allowed_tools", Shape::Rules, "Tools that run without a question, with every agent.")
+        .default("[]"),
+    Key::new("may_approve", Shape::Bool, "Whether its people answer questions. Without it as inherited."),
+    Key::new(
+        "may_ask",
+        Shape::Bool,
+        "Whether calls that no rule allows are put to people; if not, they are refused. Without it as inherited.",
+    ),
+    Key::new("limits", Shape::Section(ROLE_LIMITS), "Limits of its people."),
+];
+
+static ROLE_LIMITS: &[Key] = &[
+    Key::new("timeout", Shape::Duration, "Longest turn, if shorter than the agent's."),
+    Key::new(
+        "max_waiting",
+        Shape::Int { min: 1, max: u32::MAX as u64 },
+        "Most messages of one person that wait in one conversation, if fewer than max_queue_depth.",
+    ),
 ];
 
 /// Keys of every watcher.
@@ -161,6 +240,11 @@ pub(crate) static WATCHER: &[Key] = &[
         .default("[]"),
     Key::new("connector", Shape::Text, "The connector's name. Without it the first."),
     Key::new("agent", Shape::Text, "The agent's name. Without it default_agent."),
+    Key::new(
+        "allowed_users",
+        Shape::People(ROOM_USERS),
+        "Who may talk to the agent in this room, in place of the connector's allowed_users.",
+    ),
     Key::new("session_id", Shape::Text, "An existing session of the agent that the room goes on with."),
     Key::new("thread_sessions", Shape::Bool, "Every thread has a session of its own.").default("false"),
     Key::new("context_inject_files", Shape::PathList, CONTEXT).default("[]"),
@@ -171,6 +255,12 @@ pub(crate) static WATCHER: &[Key] = &[
         Shape::Section(HISTORY_HANDOFF),
         "Give a new session the room's last messages.",
     ),
+];
+
+static ROOM_USERS: &[Key] = &[
+    Key::new(OWNERS, Shape::TextList, "Login names of those who may do everything and approve.")
+        .default("[]"),
+    Key::new(GUESTS, Shape::TextList, "Login names of those who may ask.").default("[]"),
 ];
 
 static HISTORY_HANDOFF: &[Key] = &[

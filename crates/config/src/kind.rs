@@ -39,6 +39,10 @@ pub enum Shape {
     TextMap,
     /// A list of tool rules.
     Rules,
+    /// A mapping of roles to lists of tool rules.
+    RulesByRole,
+    /// A mapping of roles to lists of login names. The table has rows for those that are always there.
+    People(&'static [Key]),
     /// A mapping with keys of its own.
     Section(&'static [Key]),
     /// Anything: somebody else looks at it.

@@ -2,11 +2,9 @@
 //!
 //! Owns the order of the steps. All I/O of a load is here, in `secret.rs`, and in the look for working directories.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use acg_types::Role;
 use secrecy::SecretString;
 
 use crate::check::check;
@@ -15,8 +13,9 @@ use crate::context::Context;
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::dialect::Certainty;
 use crate::kind::{Kind, Kinds};
-use crate::model::{BaseRole, Config, Dialect, Interrupted, Limits, RoleConfig, Settings};
+use crate::model::{Config, Dialect, Interrupted, Limits, Settings};
 use crate::node::{Mark, Node};
+use crate::roles::Roles;
 use crate::rules::Presets;
 use crate::secret::read_limited;
 use crate::section::Section;
@@ -159,8 +158,9 @@ fn interpret(
     check(&top, &[keys::TOP, keys::REMOVED_KEYS]);
     let limits = limits(&top);
     let presets = Presets::read(context, root);
-    let Connectors { list: connectors, names } = connectors::read(context, root, request.kinds);
-    let agents = agents::read(context, root, request.kinds, &presets);
+    let roles = Roles::read(&top, &presets);
+    let Connectors { list: connectors, names } = connectors::read(context, root, request.kinds, &roles);
+    let agents = agents::read(context, root, request.kinds, &presets, &roles);
     let default_agent = agents::default_agent(context, root, &agents);
     let watchers = watchers::read(&watchers::Input {
         context,
@@ -170,6 +170,7 @@ fn interpret(
         agents: &agents.list,
         agent_names: &agents.names,
         default_agent: default_agent.as_deref(),
+        roles: &roles,
     });
     (!context.has_errors()).then(|| Config {
         source: absolute.to_owned(),
@@ -177,18 +178,10 @@ fn interpret(
         connectors,
         agents: agents.list,
         watchers,
-        roles: built_in_roles(),
+        roles: roles.configs(),
         limits,
         not_yet: Vec::new(),
     })
-}
-
-fn built_in_roles() -> BTreeMap<Role, RoleConfig> {
-    let role = |base, may_approve| RoleConfig { base, may_approve, timeout: None, max_waiting: None };
-    BTreeMap::from([
-        (Role::owner(), role(BaseRole::Owner, true)),
-        (Role::guest(), role(BaseRole::Guest, false)),
-    ])
 }
 
 fn refuse_removed(context: &Context<'_>, root: &Node) {

@@ -19,6 +19,14 @@ static RULE: &[Key] = &[
     Key::new("params", Shape::Text, "A regular expression for the whole parameter text."),
 ];
 
+/// A rule, and where it is written; that of a preset where the preset is named.
+#[derive(Clone)]
+pub(crate) struct Written {
+    pub(crate) rule: Rule,
+    pub(crate) at: Mark,
+    pub(crate) path: String,
+}
+
 /// Lists of rules by name.
 pub(crate) struct Presets {
     /// `None` if the list has faults, which are told already.
@@ -40,22 +48,20 @@ impl Presets {
             let path = format!("tool_presets.{}", entry.key);
             let list =
                 List { context, label: format!("Tool preset '{}'", entry.key), path: &path, presets: None };
-            lists.insert(entry.key.to_string(), list.read(&entry.value, entry.at));
+            let rules = list.read(&entry.value, entry.at);
+            let rules = rules.map(|rules| rules.into_iter().map(|written| written.rule).collect());
+            lists.insert(entry.key.to_string(), rules);
         }
         Self { lists }
     }
 
-    /// Reads `owner_allowed_tools` or `guest_allowed_tools` of an agent.
-    pub(crate) fn rules(&self, agent: &Section<'_>, name: &str, key: &'static str) -> Vec<Rule> {
-        let Some(node) = agent.get(key) else { return Vec::new() };
-        let path = agent.key_path(key);
-        let list = List {
-            context: agent.context,
-            label: format!("Agent '{name}'"),
-            path: &path,
-            presets: Some(self),
-        };
-        list.read(node, agent.at_value(key)).unwrap_or_default()
+    /// Reads one list of rules. `label` is how the messages begin, such as `Agent 'x'`.
+    pub(crate) fn rules(&self, section: &Section<'_>, label: &str, key: &str) -> Vec<Written> {
+        let Some(node) = section.get(key) else { return Vec::new() };
+        let path = section.key_path(key);
+        let list =
+            List { context: section.context, label: label.to_owned(), path: &path, presets: Some(self) };
+        list.read(node, section.at_value(key)).unwrap_or_default()
     }
 }
 
@@ -69,7 +75,7 @@ struct List<'a> {
 }
 
 impl List<'_> {
-    fn read(&self, node: &Node, at: Mark) -> Option<Vec<Rule>> {
+    fn read(&self, node: &Node, at: Mark) -> Option<Vec<Written>> {
         let Self { label, path, .. } = self;
         let Some(items) = node.items() else {
             let message = format!("{label}: '{}' must be a list (got {}).", self.field(), node.type_name());
@@ -96,7 +102,7 @@ impl List<'_> {
         self.path.rsplit('.').next().unwrap_or(self.path)
     }
 
-    fn item(&self, index: usize, item: &Node) -> Option<Vec<Rule>> {
+    fn item(&self, index: usize, item: &Node) -> Option<Vec<Written>> {
         let Self { label, context, .. } = self;
         let path = format!("{}[{index}]", self.path);
         let invalid = |at: Mark, path: &str, reason: &str| {
@@ -105,7 +111,10 @@ impl List<'_> {
             context.error(at, path, DiagnosticKind::Value, message);
         };
         if let Some(preset) = item.text().filter(|_| !item.is_null()) {
-            return self.preset(index, item.at, &path, preset);
+            let rules = self.preset(index, item.at, &path, preset)?;
+            return Some(
+                rules.into_iter().map(|rule| Written { rule, at: item.at, path: path.clone() }).collect(),
+            );
         }
         if item.entries().is_none() {
             let reason =
@@ -126,7 +135,7 @@ impl List<'_> {
             return None;
         }
         match Rule::new(&tool, params.as_deref()) {
-            Ok(rule) => Some(vec![rule]),
+            Ok(rule) => Some(vec![Written { rule, at: item.at, path }]),
             Err(error) => {
                 let key = match error {
                     acg_policy::RuleError::Pattern { field, .. }

@@ -8,6 +8,9 @@ use crate::node::{self, Node, Scalar};
 use crate::secret::SUFFIXES;
 use crate::yaml;
 
+/// What `roles.rs` takes for the name of a role.
+const ROLE_NAME: &str = "^[a-z][a-z0-9_-]{0,39}$";
+
 /// The schema of the whole file, with the keys of both dialects and of every type.
 pub fn schema(kinds: &Kinds) -> Value {
     let entry = |name: &str| json!({ "$ref": format!("#/$defs/{name}") });
@@ -29,6 +32,11 @@ pub fn schema(kinds: &Kinds) -> Value {
             "tool_presets" => json!({
                 "type": ["object", "null"], "description": key.doc,
                 "additionalProperties": { "type": "array", "items": rule() },
+            }),
+            "roles" => json!({
+                "type": ["object", "null"], "description": key.doc,
+                "propertyNames": { "pattern": ROLE_NAME },
+                "additionalProperties": object(keys::ROLE),
             }),
             "connector_templates" => templates("connector", key.doc),
             "agent_templates" => templates("agent", key.doc),
@@ -151,10 +159,16 @@ fn value(key: &Key) -> Value {
             "type": ["array", "null"], "items": { "type": ["string", "number", "boolean"] },
         }),
         Shape::TextMap => json!({ "type": ["object", "null"], "additionalProperties": { "type": text() } }),
-        Shape::Rules => json!({
-            "type": ["array", "null"],
-            "items": { "anyOf": [{ "type": "string", "description": "The name of a preset." }, rule()] },
-        }),
+        Shape::Rules => rules(),
+        Shape::RulesByRole => json!({ "type": ["object", "null"], "additionalProperties": rules() }),
+        Shape::People(keys) => {
+            let mut people = object(keys);
+            if let Some(people) = people.as_object_mut() {
+                let names = json!({ "type": ["array", "null"], "items": { "type": ["string", "number", "boolean"] } });
+                people.insert("additionalProperties".to_owned(), names);
+            }
+            people
+        }
         Shape::Section(keys) => object(keys),
         Shape::Any => json!({}),
     };
@@ -166,6 +180,13 @@ fn value(key: &Key) -> Value {
         }
     }
     schema
+}
+
+fn rules() -> Value {
+    json!({
+        "type": ["array", "null"],
+        "items": { "anyOf": [{ "type": "string", "description": "The name of a preset." }, rule()] },
+    })
 }
 
 fn rule() -> Value {

@@ -10,6 +10,8 @@ use crate::keys;
 use crate::model::{AgentConfig, ConnectorConfig, WatchedRoom, WatcherConfig};
 use crate::naming::{room_part, watcher_name};
 use crate::node::{Mark, Node};
+use crate::people;
+use crate::roles::Roles;
 use crate::section::{Section, nearest};
 use crate::templates::Templates;
 
@@ -22,6 +24,7 @@ pub(crate) struct Input<'a> {
     pub(crate) agents: &'a [AgentConfig],
     pub(crate) agent_names: &'a [String],
     pub(crate) default_agent: Option<&'a str>,
+    pub(crate) roles: &'a Roles,
 }
 
 /// Most watchers after expansion.
@@ -120,6 +123,7 @@ fn entry(input: &Input<'_>, section: &Section<'_>, index: usize, out: &mut Watch
     }
     // Told once is enough: the copies would clash with each other too.
     let (given_name, session_id) = (given_name.filter(|_| !shared), session_id.filter(|_| !shared));
+    let people = people::read(section, input.roles);
     let (online, offline) = notifications(section);
     let thread_sessions = section.bool("thread_sessions").unwrap_or(false);
     let context_files = section.paths("context_inject_files").unwrap_or_default();
@@ -145,7 +149,7 @@ fn entry(input: &Input<'_>, section: &Section<'_>, index: usize, out: &mut Watch
             connector: ConnectorName::new(connector.as_str()),
             agent: AgentName::new(agent.as_str()),
             room,
-            people: None,
+            people: people.clone(),
             session_id: session_id.as_deref().map(SessionId::new),
             thread_sessions,
             context_files: context_files.clone(),

@@ -86,7 +86,6 @@ pub fn inspect(request: &Request<'_>) -> Inspection {
 }
 
 fn verdict(request: &Request<'_>, findings: &mut Findings) -> Verdict {
-    let role = request.role;
     let input = match call::canonical(request.call) {
         Ok(input) => input,
         Err(Refused(reason)) => return refused(request, &reason),
@@ -98,9 +97,9 @@ fn verdict(request: &Request<'_>, findings: &mut Findings) -> Verdict {
         return refused(request, "it makes work outside of a turn, and no rule names it");
     }
     let by_rule = subject::examine(request, input, findings);
-    match (by_rule, role.otherwise) {
+    match (by_rule, request.role.otherwise) {
         (Ok(rule), _) => Verdict::Allow { rule },
-        (Err(_), _) if role.everything => Verdict::Allow { rule: "skip_owner_approval".into() },
+        (Err(_), _) if request.role.everything => Verdict::Allow { rule: "skip_owner_approval".into() },
         (Err(Refused(reason)), Otherwise::Deny) => refused(request, &reason),
         (Err(Refused(reason)), Otherwise::Ask) => {
             let tool = call::printable(&request.call.tool);

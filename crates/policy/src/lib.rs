@@ -6,6 +6,7 @@
 
 pub mod approval;
 pub mod bash;
+mod breadth;
 mod call;
 mod decide;
 mod disk;

@@ -78,7 +78,11 @@ impl Rule {
 
     /// Whether the rule allows this tool with this parameter text.
     pub fn matches(&self, tool: &str, params: &str) -> bool {
-        self.matches_tool(tool) && self.params.as_ref().is_none_or(|pattern| pattern.matches(params))
+        self.matches_tool(tool) && self.matches_params(params)
+    }
+
+    pub(crate) fn matches_params(&self, params: &str) -> bool {
+        self.params.as_ref().is_none_or(|pattern| pattern.matches(params))
     }
 }
 

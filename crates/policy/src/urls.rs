@@ -41,22 +41,18 @@ pub(crate) fn check(url: &str) -> Result<(), &'static str> {
 
 /// `name`, `name:port`, `[::1]:port`.
 fn is_host(authority: &str) -> bool {
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(inner) => match inner.split_once(']') {
-            Some((host, port))
-                if host.bytes().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(&byte)) =>
-            {
-                (host, port)
-            }
-            _ => return false,
-        },
-        None => {
-            let (host, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
-            if !host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
-                return false;
-            }
-            (host, port)
+    let (host, port) = if let Some(inner) = authority.strip_prefix('[') {
+        let Some((host, port)) = inner.split_once(']') else { return false };
+        if !host.bytes().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(&byte)) {
+            return false;
         }
+        (host, port)
+    } else {
+        let (host, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
+        if !host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
+            return false;
+        }
+        (host, port)
     };
     let port = port.strip_prefix(':').unwrap_or(if port.is_empty() { "0" } else { "x" });
     !host.is_empty() && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())

@@ -100,7 +100,6 @@ watchers:
     error: config.yaml:18: connectors[1].type: Unknown connector type: 'rocketchta' (supported: 'rocketchat', 'mattermost', 'voice', 'script'); did you mean 'rocketchat'?
     error: config.yaml:19: connectors[2].name: Each connector entry must have a 'name' field
     error: config.yaml:23: agents.a.working_directory: Agent 'a': working_directory does not exist or is not a directory: 'nowhere'
-    error: config.yaml:24: agents.a.timeout: Agent 'a': timeout (100s) must be greater than permissions.timeout (300s). Suggested: set timeout to at least 360s.
     error: config.yaml:26: agents.a.owner_allowed_tools[0].tool: Agent 'a': invalid tool rule at index 0 in owner_allowed_tools: Invalid regex for 'tool' field '(': Parsing error at position 1: Opening parenthesis without closing parenthesis
     error: config.yaml:26: agents.a.owner_allowed_tools[1]: Agent 'a': invalid tool rule at index 1 in owner_allowed_tools: Invalid tool rule: no 'tool'. Expected a dict with a 'tool' key.
     error: config.yaml:26: agents.a.owner_allowed_tools[2]: Agent 'a': unknown tool preset 'readonly' in owner_allowed_tools[2]. Available presets: none
@@ -114,6 +113,7 @@ watchers:
     error: config.yaml:34: watchers[1].rooms: 'rooms' must be a non-empty list of room names.
     error: config.yaml:35: watchers[2].room: Watcher entry at index 2 must have a non-empty 'room' or 'rooms' field
     warning: config.yaml:11: connectors[0].server.ulr: unknown key; did you mean 'url'?
+    warning: config.yaml:24: agents.a.timeout: Agent 'a': timeout (100s) is not greater than permissions.timeout (300s). Time spent waiting for a person does not count against timeout.
     warning: config.yaml:26: agents.a.owner_allowed_tools[1].toll: unknown key; did you mean 'tool'?
     "#);
 }

@@ -13,4 +13,5 @@ mod faults;
 mod generated;
 mod kit;
 mod limits;
+mod roles;
 mod secrets;
