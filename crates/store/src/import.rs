@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use acg_types::{ConnectorName, Role, Room, RoomId, SessionId, Timestamp, WatcherName};
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, params};
 
 use crate::conversations::{get_or_create, key};
 use crate::rows::{all, change, first, text, time};
 use crate::words::Stored;
-use crate::{ConversationKey, Store, StoreError, sessions};
+use crate::{ConversationKey, Store, StoreError, open, sessions};
 
 /// How long a look may wait for the writer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -87,7 +87,7 @@ impl Store {
             return Ok(Present::default());
         }
         let open = |source| LookError::Open { path: path.to_owned(), source };
-        let connection = open_to_look(path).map_err(open)?;
+        let connection = open::read_only(path).map_err(open)?;
         connection.busy_timeout(PATIENCE).map_err(open)?;
         present(&connection).map_err(|source| LookError::Read { path: path.to_owned(), source })
     }
@@ -112,33 +112,6 @@ pub enum LookError {
         /// What was wrong.
         source: StoreError,
     },
-}
-
-fn open_to_look(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    let in_use = std::fs::metadata(&log).is_ok_and(|log| log.len() > 0);
-    // What no gateway has open is read as it lies there: even a reader would make files beside it otherwise.
-    match uri(path).filter(|_| !in_use) {
-        Some(uri) => Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI),
-        None => Connection::open_with_flags(path, flags),
-    }
-}
-
-fn uri(path: &Path) -> Option<String> {
-    let path = path.to_str()?;
-    let mut uri = String::from("file:");
-    for byte in path.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b'~' => {
-                uri.push(char::from(byte));
-            }
-            _ => uri.extend(["%", &format!("{byte:02X}")]),
-        }
-    }
-    uri.push_str("?immutable=1");
-    Some(uri)
 }
 
 fn take(connection: &Connection, import: &Import) -> Result<bool, StoreError> {

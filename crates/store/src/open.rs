@@ -56,46 +56,55 @@ pub(crate) fn file(path: &Path) -> Result<Connection, OpenError> {
 
 /// A second process's way to a database that a gateway may be using: it makes no file and migrates nothing.
 pub(crate) fn existing(path: &Path) -> Result<Connection, OpenError> {
-    let connection = open_existing(path, OpenFlags::SQLITE_OPEN_READ_WRITE, None)?;
+    must_exist(path)?;
+    let sql = |source| OpenError::from_sql(path.to_owned(), source);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(sql)?;
+    must_be_current(&connection, path)?;
     set_up(&connection).map_err(|source| OpenError::from_sql(path.to_owned(), source))?;
     Ok(connection)
 }
 
 /// As [`existing`], for reading only: no byte on the disk changes.
-///
-/// Even a reader of a write-ahead log makes files beside the database, unless it is told that the file does not
-/// change. That is so where there is no log: nobody has the database open then.
 pub(crate) fn reading(path: &Path) -> Result<Connection, OpenError> {
-    let at_rest = if beside(path, "-wal").exists() { None } else { uri(path) };
-    let connection = open_existing(path, OpenFlags::SQLITE_OPEN_READ_ONLY, at_rest)?;
-    connection
-        .execute_batch("PRAGMA trusted_schema = OFF; PRAGMA query_only = ON;")
-        .map_err(|source| OpenError::from_sql(path.to_owned(), source))?;
+    must_exist(path)?;
+    let sql = |source| OpenError::from_sql(path.to_owned(), source);
+    let connection = read_only(path).map_err(sql)?;
+    must_be_current(&connection, path)?;
+    connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA query_only = ON;").map_err(sql)?;
     Ok(connection)
 }
 
-fn open_existing(path: &Path, mode: OpenFlags, uri: Option<String>) -> Result<Connection, OpenError> {
-    match std::fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(OpenError::Missing { path: path.to_owned() });
-        }
-        Err(source) => return Err(OpenError::Io { path: path.to_owned(), source }),
-        Ok(_) => check_head(path)?,
-    }
-    let sql = |source| OpenError::from_sql(path.to_owned(), source);
-    let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = match uri {
+/// Even a reader of a write-ahead log makes files beside the database, unless it is told that the file does not
+/// change. That is so where there is no log: nobody has the database open then.
+pub(crate) fn read_only(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let in_use = beside(path, "-wal").exists();
+    match uri(path).filter(|_| !in_use) {
         Some(uri) => Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI),
         None => Connection::open_with_flags(path, flags),
     }
-    .map_err(sql)?;
-    connection.busy_timeout(PATIENCE).map_err(sql)?;
-    let found = inspect(&connection, path)?;
+}
+
+fn must_exist(path: &Path) -> Result<(), OpenError> {
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(OpenError::Missing { path: path.to_owned() })
+        }
+        Err(source) => Err(OpenError::Io { path: path.to_owned(), source }),
+        Ok(_) => check_head(path),
+    }
+}
+
+/// The schema is exactly the one that this version knows. Waits for others from here on.
+fn must_be_current(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    connection.busy_timeout(PATIENCE).map_err(|source| OpenError::from_sql(path.to_owned(), source))?;
+    let found = inspect(connection, path)?;
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     if found < known {
         return Err(OpenError::Older { path: path.to_owned(), found, known });
     }
-    Ok(connection)
+    Ok(())
 }
 
 /// The path as SQLite takes it for a file that does not change. `None`: it cannot be said as text.
