@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use acg_config::Config;
 use acg_store::{Store, StoreError};
-use acg_types::{AgentName, Clock, ConnectorName};
+use acg_types::{AgentName, Clock, ConnectorName, ConversationId, Role};
 use jiff::tz::TimeZone;
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::agent::AgentBackend;
+use crate::approvals::{self, Broker};
+use crate::caller::AgentHandle;
 use crate::connector::Connector;
 use crate::handle::Control;
 use crate::hub::{AgentPart, ConnectorPart, CoreError, Hub, INNER_RETRY, Phases, lock};
@@ -99,6 +101,7 @@ impl Gateway {
         for part in hub.agents.values() {
             hub.tasks.spawn(probe(Arc::clone(part), hub.phases.turns.clone()));
         }
+        hub.tasks.spawn(approvals::keep_time(Arc::clone(&hub)));
         recover::wake_all(&hub).await?;
         Ok(Self { hub, connections })
     }
@@ -106,6 +109,11 @@ impl Gateway {
     /// The handle for the control plane.
     pub fn control(&self) -> Arc<dyn Control> {
         Arc::new(Handle(Arc::clone(&self.hub)))
+    }
+
+    /// The handle for a process below an agent that serves this conversation with this role.
+    pub fn control_of_agent(&self, conversation: ConversationId, role: Role) -> Arc<dyn Control> {
+        Arc::new(AgentHandle::new(Arc::clone(&self.hub), conversation, role))
     }
 
     /// Stops in order: take nothing more in, let turns end up to `drain_timeout`, post what can be posted,
@@ -200,7 +208,9 @@ async fn build(parts: Parts) -> Result<Hub, StartError> {
     let mut connector_order = Vec::new();
     for (name, connector) in connectors {
         let Some(entry) = config.connectors.iter().find(|entry| entry.name == name) else { continue };
-        let mut roster = Roster::new(&entry.people, !entry.filter_sender);
+        let others = config.watchers.iter().filter(|watcher| watcher.connector == name);
+        let others = others.filter_map(|watcher| watcher.people.as_deref());
+        let mut roster = Roster::new(&entry.people, others, !entry.filter_sender, &config.roles);
         for person in store.people(&name).await? {
             roster.bind(&person.username, person.id);
         }
@@ -210,6 +220,8 @@ async fn build(parts: Parts) -> Result<Hub, StartError> {
             zone: zone(entry.timezone.as_deref()),
             roster: Mutex::new(roster),
             vault: Vault::new(&vault, &name),
+            approval_words: approval_words(&config, &name),
+            approval_rooms: Mutex::default(),
             opened: Mutex::default(),
             platform_clock: Mutex::default(),
             waiting: watch::Sender::new(Arc::default()),
@@ -231,6 +243,7 @@ async fn build(parts: Parts) -> Result<Hub, StartError> {
     Ok(Hub {
         dialect: config.dialect,
         limits: config.limits,
+        roles: config.roles,
         store,
         clock,
         started: Instant::now(),
@@ -244,6 +257,8 @@ async fn build(parts: Parts) -> Result<Hub, StartError> {
         outboxes: Lanes::default(),
         running: Mutex::default(),
         interrupted: Mutex::default(),
+        parked: Mutex::default(),
+        broker: Broker::default(),
         busy_said: Mutex::default(),
         settled: broadcast::Sender::new(1024),
         tasks: TaskTracker::new(),
@@ -262,6 +277,17 @@ fn served_watchers(
             && agents.iter().any(|(name, _)| *name == watcher.agent)
     };
     config.watchers.iter().filter(served).cloned().collect()
+}
+
+/// The rooms where the agents that answer through a connector ask for approvals.
+fn approval_words(config: &Config, connector: &ConnectorName) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for watcher in config.watchers.iter().filter(|watcher| watcher.connector == *connector) {
+        let agent = config.agents.iter().find(|agent| agent.name == watcher.agent);
+        let word = agent.and_then(|agent| agent.permissions.approval_room.clone());
+        words.extend(word.filter(|word| !words.contains(word)));
+    }
+    words
 }
 
 fn zone(name: Option<&str>) -> TimeZone {

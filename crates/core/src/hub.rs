@@ -2,16 +2,16 @@
 //!
 //! Owns no behaviour of its own but starting a lane when there is work. Must never hold a lock over a wait.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use acg_config::{AgentConfig, ConnectorConfig, Dialect, Interrupted, Limits};
+use acg_config::{AgentConfig, BaseRole, ConnectorConfig, Dialect, Interrupted, Limits, RoleConfig};
 use acg_store::{NewPart, Store, StoreError, UnfinishedTurn};
 use acg_types::random::RandomError;
 use acg_types::{
-    AgentName, Clock, ConnectorName, ConversationId, OutboxId, OutgoingKind, RoomId, ThreadId, Timestamp,
-    TurnId,
+    AgentName, Clock, ConnectorName, ConversationId, OutboxId, OutgoingKind, Role, RoomId, ThreadId,
+    Timestamp, TurnId,
 };
 use jiff::tz::TimeZone;
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::agent::AgentBackend;
+use crate::approvals::Broker;
 use crate::connector::{Capabilities, Connector, Link};
 use crate::lanes::Lanes;
 use crate::roster::Roster;
@@ -34,6 +35,10 @@ pub(crate) struct ConnectorPart {
     pub(crate) zone: TimeZone,
     pub(crate) roster: Mutex<Roster>,
     pub(crate) vault: Vault,
+    /// Rooms where people are asked for approvals, though no watcher may answer there: as configured.
+    pub(crate) approval_words: Vec<String>,
+    /// Those of them that were opened in this run.
+    pub(crate) approval_rooms: Mutex<HashMap<String, RoomId>>,
     /// Start marks of the rooms that were opened in this run.
     pub(crate) opened: Mutex<HashMap<RoomId, Timestamp>>,
     /// The platform's clock as last heard, and when that was on ours.
@@ -83,6 +88,7 @@ pub(crate) struct Phases {
 pub(crate) struct Hub {
     pub(crate) dialect: Dialect,
     pub(crate) limits: Limits,
+    pub(crate) roles: BTreeMap<Role, RoleConfig>,
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) started: Instant,
@@ -96,6 +102,9 @@ pub(crate) struct Hub {
     pub(crate) outboxes: Lanes<(ConnectorName, RoomId)>,
     pub(crate) running: Mutex<HashMap<ConversationId, Running>>,
     pub(crate) interrupted: Mutex<HashMap<ConversationId, UnfinishedTurn>>,
+    /// Turns that wait for people while no process runs. No other turn of their conversation begins.
+    pub(crate) parked: Mutex<HashMap<ConversationId, UnfinishedTurn>>,
+    pub(crate) broker: Broker,
     pub(crate) busy_said: Mutex<HashMap<ConversationId, Instant>>,
     pub(crate) settled: broadcast::Sender<Settled>,
     /// Lanes and everything else that must end before the store closes.
@@ -185,6 +194,16 @@ impl Hub {
     /// What to do with turns that were cut off.
     pub(crate) fn interrupted_policy(&self) -> Interrupted {
         self.limits.interrupted
+    }
+
+    /// Which of the two built-in roles a role descends from. One that is no longer configured is not trusted.
+    pub(crate) fn base(&self, role: &Role) -> BaseRole {
+        self.roles.get(role).map_or(BaseRole::Guest, |config| config.base)
+    }
+
+    /// Whether people with this role may approve.
+    pub(crate) fn may_approve(&self, role: &Role) -> bool {
+        self.roles.get(role).is_some_and(|config| config.may_approve)
     }
 
     /// The platform's clock now, as far as it is known; else ours.

@@ -1,28 +1,22 @@
 //! What a connector may ask of the core: one [`Intake`] per connector.
 //!
-//! Owns the decision whether a message is taken in. Everything that is answered `Ok` has been committed.
+//! Owns the connector's side of the core; whether a message is taken in is decided in [`accept`], whether it answers
+//! a question in [`answers`]. Everything that is answered `Ok` has been committed.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use acg_store::{AcceptOutcome, ConversationKey, InboxState, NewMessage, StoreError};
-use acg_types::{
-    Addressed, ConnectorName, ConversationId, MessageId, Role, Room, RoomId, ThreadId, Timestamp, UserId,
-};
+use acg_store::StoreError;
+use acg_types::{ConnectorName, MessageId, Room, RoomId, Timestamp, UserId};
 use async_trait::async_trait;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
-use crate::connector::{
-    Accepted, Binding, Inbound, Intake, IntakeError, Own, Reaction, RoomProgress, Wanted,
-};
-use crate::hub::{ConnectorPart, Hub, Place, lock};
-use crate::notices;
-use crate::roster::Standing;
-use crate::watchers::Watcher;
+use crate::connector::{Accepted, Binding, Inbound, Intake, IntakeError, Reaction, RoomProgress, Wanted};
+use crate::hub::{ConnectorPart, CoreError, Hub, Place, lock};
 
-/// A full queue is said in a room at most this often.
-const BUSY_EVERY: Duration = Duration::from_secs(30);
+mod accept;
+mod answers;
 
 #[derive(Debug)]
 pub(crate) struct ConnectorIntake {
@@ -36,150 +30,6 @@ impl ConnectorIntake {
         let name = part.config.name.clone();
         Self { hub, part, name }
     }
-
-    async fn role(&self, inbound: &Inbound) -> Result<Option<Role>, IntakeError> {
-        let sender = &inbound.message.sender;
-        for _ in 0..2 {
-            let standing = lock(&self.part.roster).standing(sender);
-            match standing {
-                Standing::Has(role) => return Ok(Some(role)),
-                // Only where the account is a person's own: it is theirs whose gateway this is.
-                Standing::Nobody if inbound.own.is_some() => return Ok(Some(Role::owner())),
-                Standing::Nobody => return Ok(None),
-                Standing::BindFirst => {
-                    self.bind_person(&sender.username, &sender.id).await?;
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    async fn take_in(&self, inbound: Inbound) -> Result<Accepted, IntakeError> {
-        if self.hub.phases.intake.is_cancelled() {
-            return Err(IntakeError::Closing);
-        }
-        let message = &inbound.message;
-        let Some(start) = self.start_mark(&message.room.id) else { return Ok(Accepted::NotWatched) };
-        if inbound.edited {
-            let known =
-                self.hub.store.known(&self.name, &message.room.id, &message.id).await.map_err(stored)?;
-            if !known.is_empty() {
-                let changed = self
-                    .hub
-                    .store
-                    .replace_text(&self.name, &message.room.id, &message.id, &message.text)
-                    .await
-                    .map_err(stored)?;
-                return Ok(if changed { Accepted::Updated } else { Accepted::Known });
-            }
-        }
-        if message.sent_at < start {
-            return Ok(Accepted::BeforeStart);
-        }
-        let watchers = lock(&self.hub.watchers).taking(&self.name, &message.room.id);
-        if watchers.is_empty() {
-            return Ok(Accepted::NotWatched);
-        }
-        let Some(role) = self.role(&inbound).await? else {
-            debug!(connector = %self.name, from = %message.sender.username, "Message ignored: no role.");
-            return Ok(Accepted::NoRole);
-        };
-        if !is_for_us(self.part.config.require_mention, &inbound) {
-            return Ok(Accepted::NotAddressed);
-        }
-        let mut result = Accepted::Known;
-        for watcher in &watchers {
-            match self.accept(watcher, &role, &inbound).await? {
-                Accepted::Known => {}
-                other => result = other,
-            }
-        }
-        Ok(result)
-    }
-
-    /// Where a message's room starts for us. A room that was not opened in this run is not served.
-    fn start_mark(&self, room: &RoomId) -> Option<Timestamp> {
-        lock(&self.part.opened).get(room).copied()
-    }
-
-    async fn accept(
-        &self,
-        watcher: &Watcher,
-        role: &Role,
-        inbound: &Inbound,
-    ) -> Result<Accepted, IntakeError> {
-        let message = &inbound.message;
-        let thread = conversation_thread(watcher, self.part.config.reply_in_thread, inbound);
-        let new = NewMessage {
-            key: ConversationKey {
-                connector: self.name.clone(),
-                room: message.room.id.clone(),
-                agent: watcher.config.agent.clone(),
-                thread,
-            },
-            watcher: watcher.name.clone(),
-            room: message.room.clone(),
-            message: message.id.clone(),
-            thread: message.thread.clone(),
-            sender: message.sender.clone(),
-            role: role.clone(),
-            text: message.text.clone(),
-            addressed: message.addressed,
-            sent_at: message.sent_at,
-            warnings: message.warnings.clone(),
-        };
-        let limit = self.hub.limits.max_queue_depth;
-        let outcome =
-            self.hub.store.accept(new, limit, inbound.cursor, self.hub.clock.now()).await.map_err(stored)?;
-        Ok(match outcome {
-            AcceptOutcome::New(inbox, conversation) => {
-                info!(watcher = %watcher.name, inbox = %inbox, role = %role, from = %message.sender.username, "Message accepted.");
-                self.hub.wake_conversation(conversation);
-                self.hub.waiting_changed(&self.name);
-                Accepted::New
-            }
-            AcceptOutcome::Full(inbox, conversation) => {
-                warn!(watcher = %watcher.name, inbox = %inbox, limit, "Message refused: the queue is full.");
-                self.say_busy(conversation, message).await?;
-                Accepted::Refused
-            }
-            AcceptOutcome::Known(_, _, InboxState::Refused) => Accepted::Refused,
-            AcceptOutcome::Known(..) => Accepted::Known,
-        })
-    }
-
-    async fn say_busy(
-        &self,
-        conversation: ConversationId,
-        message: &acg_types::IncomingMessage,
-    ) -> Result<(), IntakeError> {
-        {
-            let mut said = lock(&self.hub.busy_said);
-            let now = Instant::now();
-            if said.get(&conversation).is_some_and(|last| now.duration_since(*last) < BUSY_EVERY) {
-                return Ok(());
-            }
-            said.retain(|_, last| now.duration_since(*last) < BUSY_EVERY);
-            said.insert(conversation, now);
-        }
-        let place = Place {
-            connector: self.name.clone(),
-            room: message.room.id.clone(),
-            thread: message.thread.clone(),
-        };
-        self.hub.notice(&place, notices::BUSY).await.map_err(|error| IntakeError::Store(error.into()))?;
-        Ok(())
-    }
-}
-
-/// The thread that is part of the conversation's key, where threads have a session of their own.
-fn conversation_thread(watcher: &Watcher, reply_in_thread: bool, inbound: &Inbound) -> Option<ThreadId> {
-    if !watcher.config.thread_sessions {
-        return None;
-    }
-    let message = &inbound.message;
-    // Answering in a thread makes the top-level message the root of one.
-    message.thread.clone().or_else(|| reply_in_thread.then(|| ThreadId::new(message.id.as_str())))
 }
 
 fn stored(error: StoreError) -> IntakeError {
@@ -189,18 +39,24 @@ fn stored(error: StoreError) -> IntakeError {
     }
 }
 
-fn is_for_us(require_mention: bool, inbound: &Inbound) -> bool {
-    inbound.own != Some(Own::Elsewhere)
-        && (!require_mention
-            || inbound.message.room.kind == acg_types::RoomKind::Direct
-            || !matches!(inbound.message.addressed, Addressed::Nobody))
+fn failed(error: CoreError) -> IntakeError {
+    match error {
+        CoreError::Store(error) => stored(error),
+        other @ CoreError::Random(_) => IntakeError::Store(other.into()),
+    }
 }
 
 #[async_trait]
 impl Intake for ConnectorIntake {
     fn wanted(&self) -> Wanted {
         let watchers = lock(&self.hub.watchers);
-        Wanted { rooms: watchers.named_rooms(&self.name), all: watchers.serves_all(&self.name) }
+        let mut rooms = watchers.named_rooms(&self.name);
+        for word in &self.part.approval_words {
+            if !rooms.contains(word) {
+                rooms.push(word.clone());
+            }
+        }
+        Wanted { rooms, all: watchers.serves_all(&self.name) }
     }
 
     fn people(&self) -> Vec<String> {
@@ -224,7 +80,8 @@ impl Intake for ConnectorIntake {
         start_if_new: Timestamp,
     ) -> Result<Option<RoomProgress>, IntakeError> {
         let serving = lock(&self.hub.watchers).open(&self.name, room);
-        if serving.is_empty() {
+        let asked_here = self.open_for_questions(room);
+        if serving.is_empty() && !asked_here {
             lock(&self.part.opened).remove(&room.id);
             return Ok(None);
         }
@@ -259,12 +116,15 @@ impl Intake for ConnectorIntake {
         result
     }
 
-    fn awaits_reaction(&self, _room: &RoomId, _message: &MessageId) -> bool {
-        false
+    fn awaits_reaction(&self, room: &RoomId, message: &MessageId) -> bool {
+        self.part.capabilities.reactions && self.hub.broker.shown_by(&self.name, room, message).is_some()
     }
 
-    async fn react(&self, _reaction: Reaction) -> Result<(), IntakeError> {
-        Ok(())
+    async fn react(&self, reaction: Reaction) -> Result<(), IntakeError> {
+        if self.hub.phases.intake.is_cancelled() {
+            return Err(IntakeError::Closing);
+        }
+        self.reaction(reaction).await
     }
 
     async fn withdraw(&self, room: &RoomId, message: &MessageId) -> Result<bool, IntakeError> {

@@ -5,10 +5,12 @@
 //! program or a wire frame.
 
 pub mod agent;
-pub mod chunk;
+pub mod caller;
+mod chunk;
 pub mod connector;
 pub mod handle;
 
+mod approvals;
 mod context;
 mod delivery;
 mod gateway;

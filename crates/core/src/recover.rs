@@ -9,6 +9,7 @@ use acg_store::{TurnRecord, TurnState, UnfinishedTurn};
 use acg_types::OutgoingKind;
 use tracing::{info, warn};
 
+use crate::approvals::{self, texts::Void};
 use crate::hub::{CoreError, Hub, Place, lock};
 use crate::notices;
 
@@ -36,8 +37,16 @@ fn remedy(state: TurnState, has_session: bool, policy: Interrupted) -> Remedy {
 
 /// Settles every unfinished turn, and wakes all lanes that have work.
 pub(crate) async fn recover(hub: &Arc<Hub>) -> Result<(), CoreError> {
+    for turn in hub.store.deferred_turns().await? {
+        info!(turn = %turn.turn, "A turn of the last run waits for people.");
+        approvals::park(hub, &turn).await?;
+        let conversation = turn.conversation.id;
+        lock(&hub.parked).insert(conversation, turn);
+    }
     for turn in hub.store.unfinished_turns().await? {
-        let remedy = remedy(turn.state, turn.conversation.session.is_some(), hub.interrupted_policy());
+        approvals::settle_interrupted(hub, &turn).await?;
+        let has_session = turn.session.is_some() || turn.conversation.session.is_some();
+        let remedy = remedy(turn.state, has_session, hub.interrupted_policy());
         info!(turn = %turn.turn, ?remedy, "A turn of the last run was not finished.");
         match remedy {
             Remedy::Requeue => hub.store.requeue_turn(turn.turn).await?,
@@ -54,8 +63,10 @@ pub(crate) async fn recover(hub: &Arc<Hub>) -> Result<(), CoreError> {
 
 /// Wakes every lane that has work, after the parts they need are there.
 pub(crate) async fn wake_all(hub: &Arc<Hub>) -> Result<(), CoreError> {
-    let interrupted: Vec<_> = lock(&hub.interrupted).keys().copied().collect();
-    for conversation in interrupted.into_iter().chain(hub.store.conversations_waiting().await?) {
+    let mut conversations: Vec<_> = lock(&hub.interrupted).keys().copied().collect();
+    conversations.extend(lock(&hub.parked).keys().copied());
+    conversations.extend(hub.store.conversations_waiting().await?);
+    for conversation in conversations {
         hub.wake_conversation(conversation);
     }
     for (connector, room) in hub.store.rooms_with_parts().await? {
@@ -64,13 +75,30 @@ pub(crate) async fn wake_all(hub: &Arc<Hub>) -> Result<(), CoreError> {
     Ok(())
 }
 
-async fn say(hub: &Arc<Hub>, turn: &UnfinishedTurn) -> Result<(), CoreError> {
-    let Some(last) = turn.messages.last() else { return finish(hub, turn, Vec::new()).await };
-    let place = Place {
+/// A reset while a turn waits for people: its questions are void, and it is over. The caller has taken it out of the
+/// table of parked turns.
+pub(crate) async fn cancel_parked(hub: &Arc<Hub>, turn: &UnfinishedTurn) -> Result<(), CoreError> {
+    let room_name = turn.messages.last().map_or("", |last| &last.message.room.name);
+    approvals::finish_turn(hub, turn.turn, room_name, Void::Reset).await?;
+    let place = place(turn);
+    let parts = hub.parts(&place, OutgoingKind::Notice, notices::STOPPED_BY_RESET, Some(turn.turn))?;
+    end(hub, turn, "cancelled", parts).await?;
+    hub.wake_outbox(&place.connector, &place.room);
+    hub.wake_conversation(turn.conversation.id);
+    Ok(())
+}
+
+fn place(turn: &UnfinishedTurn) -> Place {
+    Place {
         connector: turn.conversation.key.connector.clone(),
         room: turn.conversation.key.room.clone(),
-        thread: last.message.thread.clone(),
-    };
+        thread: turn.messages.last().and_then(|last| last.message.thread.clone()),
+    }
+}
+
+async fn say(hub: &Arc<Hub>, turn: &UnfinishedTurn) -> Result<(), CoreError> {
+    let Some(last) = turn.messages.last() else { return finish(hub, turn, Vec::new()).await };
+    let place = place(turn);
     let parts = hub.parts(
         &place,
         OutgoingKind::Notice,
@@ -84,14 +112,17 @@ async fn finish(hub: &Hub, turn: &UnfinishedTurn, parts: Vec<acg_store::NewPart>
     if parts.is_empty() {
         warn!(turn = %turn.turn, "The turn was interrupted and is not answered.");
     }
-    let record = TurnRecord {
-        turn: turn.turn,
-        outcome: "interrupted",
-        usage: None,
-        session: None,
-        parts,
-        at: hub.clock.now(),
-    };
+    end(hub, turn, "interrupted", parts).await
+}
+
+async fn end(
+    hub: &Hub,
+    turn: &UnfinishedTurn,
+    outcome: &'static str,
+    parts: Vec<acg_store::NewPart>,
+) -> Result<(), CoreError> {
+    let record =
+        TurnRecord { turn: turn.turn, outcome, usage: None, session: None, parts, at: hub.clock.now() };
     hub.store.end_turn(record).await?;
     Ok(())
 }

@@ -1,35 +1,31 @@
 //! Turns: the lane of a conversation takes its messages one by one, in order, and has each answered.
 //!
-//! Owns the order of commits around an agent's work: session before prompt, "sent" before the prompt is
-//! handed over, and one commit that ends the turn. Must never run a turn anew that may have reached the agent.
+//! Owns which turn runs next, and that a turn begins and is put back as a whole. Must never run a turn anew that may
+//! have reached the agent, nor begin one in a conversation whose turn waits for people.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use acg_store::{Conversation, InboxRow, NewMessage, StoreError, TurnRecord, UnfinishedTurn};
-use acg_types::{
-    ConversationId, Decision, EndReason, OutgoingKind, SessionId, ThreadId, ToolCall, TurnEnd, TurnId, Usage,
-};
-use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::{debug, error, info, warn};
+use acg_types::{ConversationId, Role, SessionId, TurnId};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
 
-use crate::agent::{AgentError, AgentSession, SessionSpec};
-use crate::context::{self, Context, Identity};
-use crate::hub::{AgentPart, ConnectorPart, CoreError, Hub, INNER_RETRY, Place, Running, lock};
-use crate::notices;
+use crate::approvals::{self, state, texts::Void};
+use crate::hub::{AgentPart, ConnectorPart, CoreError, Hub, INNER_RETRY, Running, lock};
 use crate::prompt::{self, Heading};
 use crate::watchers::Watcher;
 
+mod attempt;
+mod finish;
 mod log;
+mod questions;
+mod slot;
+mod talk;
+mod typing;
 
-use log::{Step, TurnLog};
-
-/// A typing sign is renewed this often (Rocket.Chat shows one for 15 s).
-const TYPING_EVERY: Duration = Duration::from_secs(7);
-/// Longest wait for one typing call.
-const TYPING_WAIT: Duration = Duration::from_secs(5);
-/// Longest wait for an agent to end a turn that was cancelled; the backend kills it well before.
-const CANCEL_WAIT: Duration = Duration::from_secs(15);
+use slot::Slot;
 
 /// Runs a conversation's turns until it has no more messages, then ends.
 pub(crate) async fn lane(hub: Arc<Hub>, conversation: ConversationId) {
@@ -40,8 +36,10 @@ pub(crate) async fn lane(hub: Arc<Hub>, conversation: ConversationId) {
             return;
         }
         // First the slot, then the message: one that is edited or deleted while it waits for a slot still waits.
-        let slots = Arc::clone(&hub.turn_slots);
-        let Some(slot) = stop.run_until_cancelled(slots.acquire_owned()).await else { continue };
+        let mut slot = Slot::new(&hub.turn_slots);
+        if stop.run_until_cancelled(slot.take()).await.is_none() {
+            continue;
+        }
         let Some(work) = next_work(&hub, conversation).await else {
             drop(slot);
             if hub.conversations.again(&conversation) {
@@ -49,10 +47,7 @@ pub(crate) async fn lane(hub: Arc<Hub>, conversation: ConversationId) {
             }
             return;
         };
-        if let Err(error) = run(&hub, conversation, &work).await {
-            if let Work::GoOn(turn) = work {
-                lock(&hub.interrupted).insert(conversation, *turn);
-            }
+        if let Err(error) = run(&hub, conversation, work, &mut slot).await {
             if matches!(error, CoreError::Store(StoreError::Closed)) {
                 hub.conversations.close(&conversation);
                 return;
@@ -66,25 +61,57 @@ pub(crate) async fn lane(hub: Arc<Hub>, conversation: ConversationId) {
 
 enum Work {
     Fresh(Box<InboxRow>),
+    /// A turn that was cut off.
     GoOn(Box<UnfinishedTurn>),
+    /// A turn that waited for people, who have decided.
+    TakeUp(Box<UnfinishedTurn>),
 }
 
 async fn next_work(hub: &Hub, conversation: ConversationId) -> Option<Work> {
     if let Some(turn) = lock(&hub.interrupted).remove(&conversation) {
         return Some(Work::GoOn(Box::new(turn)));
     }
-    match hub.store.next_waiting(conversation).await {
-        Ok(Some(row)) if lock(&hub.watchers).is_paused(&row.message.watcher) => None,
-        Ok(row) => row.map(|row| Work::Fresh(Box::new(row))),
+    let found = match lock(&hub.parked).get(&conversation).cloned() {
+        Some(turn) => Found::Parked(Box::new(turn)),
+        None => Found::Nothing,
+    };
+    let result = match found {
+        Found::Parked(turn) => hub.store.approvals_of_turn(turn.turn).await.map(|rows| {
+            let open = rows.iter().any(|row| state::is_open(row.state));
+            (!open).then_some(Work::TakeUp(turn))
+        }),
+        Found::Nothing => hub.store.next_waiting(conversation).await.map(|row| {
+            row.filter(|row| !lock(&hub.watchers).is_paused(&row.message.watcher))
+                .map(|row| Work::Fresh(Box::new(row)))
+        }),
+    };
+    match result {
+        Ok(work) => work,
         Err(error) => {
             if !matches!(error, StoreError::Closed) {
-                error!(%conversation, %error, "The inbox could not be read.");
+                error!(%conversation, %error, "The store could not be read.");
                 hub.phases.turns.run_until_cancelled(tokio::time::sleep(INNER_RETRY)).await;
                 hub.conversations.wake(&conversation);
             }
             None
         }
     }
+}
+
+enum Found {
+    Parked(Box<UnfinishedTurn>),
+    Nothing,
+}
+
+/// How a turn reaches the agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Start {
+    /// By its prompt.
+    Fresh(String),
+    /// By the note of a turn that was cut off.
+    GoOn(String),
+    /// By taking up what was deferred.
+    TakeUp,
 }
 
 /// Everything one turn needs, looked up once.
@@ -97,61 +124,75 @@ struct Turn<'a> {
     watcher: Watcher,
     connector: Arc<ConnectorPart>,
     agent: Arc<AgentPart>,
-    prompt: String,
-    /// Whether the prompt is the note of a turn that was cut off.
-    going_on: bool,
+    start: Start,
+    /// The session that the turn has reached already, and whose that is.
+    reached: Option<(SessionId, Option<Role>)>,
     cancel: CancellationToken,
+    /// Whether people were asked about a call.
+    asked: AtomicBool,
+    /// Whether a deferred turn was taken up: from then on it is one that a process runs.
+    taken_up: AtomicBool,
 }
 
-/// How an attempt to have a turn answered came out.
-enum Outcome {
-    /// To be ended like this.
-    End(Ending),
-    /// The agent does not know the session; nothing ran.
-    SessionUnknown(SessionId),
-    /// Nothing reached the agent and the gateway is closing: the message waits for the next start.
-    Requeue,
-    /// The gateway is closing with the turn running: it is gone on with after the next start.
-    Leave,
-}
+impl Turn<'_> {
+    /// Whether the agent may have done something in this turn before.
+    fn going_on(&self) -> bool {
+        !matches!(self.start, Start::Fresh(_))
+    }
 
-struct Ending {
-    outcome: &'static str,
-    texts: Vec<(OutgoingKind, String)>,
-    usage: Option<Usage>,
-}
-
-impl Ending {
-    fn notice(outcome: &'static str, text: impl Into<String>) -> Self {
-        Self { outcome, texts: vec![(OutgoingKind::Notice, text.into())], usage: None }
+    /// Whose session the turn runs in, where roles have their own.
+    fn session_role(&self) -> Option<Role> {
+        match &self.reached {
+            Some((_, role)) => role.clone(),
+            None if self.agent.config.session_scope == acg_config::SessionScope::Role => {
+                Some(self.message.role.clone())
+            }
+            None => None,
+        }
     }
 }
 
-async fn run(hub: &Arc<Hub>, conversation: ConversationId, work: &Work) -> Result<(), CoreError> {
-    let Some(state) = hub.store.conversation_by_id(conversation).await? else { return Ok(()) };
+async fn run(
+    hub: &Arc<Hub>,
+    conversation: ConversationId,
+    work: Work,
+    slot: &mut Slot,
+) -> Result<(), CoreError> {
+    let result = work_on(hub, conversation, &work, slot).await;
+    if let Err((_, taken_up)) = &result {
+        match work {
+            Work::GoOn(turn) => drop(lock(&hub.interrupted).insert(conversation, *turn)),
+            Work::TakeUp(turn) if *taken_up => drop(lock(&hub.interrupted).insert(conversation, *turn)),
+            Work::TakeUp(turn) => drop(lock(&hub.parked).insert(conversation, *turn)),
+            Work::Fresh(_) => {}
+        }
+    }
+    result.map_err(|(error, _)| error)
+}
+
+/// The error comes with whether a deferred turn was taken up before it.
+async fn work_on(
+    hub: &Arc<Hub>,
+    conversation: ConversationId,
+    work: &Work,
+    slot: &mut Slot,
+) -> Result<(), (CoreError, bool)> {
+    let early = |error: StoreError| (CoreError::from(error), false);
+    let Some(state) = hub.store.conversation_by_id(conversation).await.map_err(early)? else { return Ok(()) };
     let Some(message) = last_message(work) else { return Ok(()) };
-    let found = {
-        let watchers = lock(&hub.watchers);
-        let key = &state.key;
-        watchers.serving(&message.watcher, &key.connector, &key.room, &key.agent).cloned().or_else(|| {
-            watchers.entry_for(&key.connector, &message.room, &key.agent).map(|config| Watcher {
-                name: message.watcher.clone(),
-                config,
-                room_name: message.room.name.clone(),
-                room: Some(message.room.clone()),
-                trouble: None,
-                announced: true,
-            })
-        })
-    };
+    let found = watcher_of(hub, &state, &message);
     let connector = hub.connectors.get(&state.key.connector).cloned();
     let agent = hub.agents.get(&state.key.agent).cloned();
-    let begun = begin(hub, &state, work).await?;
+    let begun = begin(hub, &state, work).await.map_err(early)?;
     let Some(id) = begun else { return Ok(()) };
     hub.waiting_changed(&state.key.connector);
     let (Some(watcher), Some(connector), Some(agent)) = (found, connector, agent) else {
         warn!(%conversation, watcher = %message.watcher,
             "A message waits for a watcher that is no longer configured; it is not answered.");
+        lock(&hub.parked).remove(&conversation);
+        approvals::finish_turn(hub, id, &message.room.name, Void::TurnEnded)
+            .await
+            .map_err(|error| (error, false))?;
         let record = TurnRecord {
             turn: id,
             outcome: "dropped",
@@ -160,7 +201,7 @@ async fn run(hub: &Arc<Hub>, conversation: ConversationId, work: &Work) -> Resul
             parts: vec![],
             at: hub.clock.now(),
         };
-        hub.store.end_turn(record).await?;
+        hub.store.end_turn(record).await.map_err(early)?;
         return Ok(());
     };
     let heading = Heading {
@@ -168,9 +209,14 @@ async fn run(hub: &Arc<Hub>, conversation: ConversationId, work: &Work) -> Resul
         dialect: hub.dialect,
         zone: connector.zone.clone(),
     };
-    let (prompt, going_on) = match work {
-        Work::Fresh(row) => (prompt::prompt(&heading, &row.message), false),
-        Work::GoOn(turn) => (prompt::resumed(&heading, &turn.messages, &turn.tools), true),
+    let reached =
+        |turn: &UnfinishedTurn| turn.session.clone().map(|session| (session, turn.session_role.clone()));
+    let (start, reached) = match work {
+        Work::Fresh(row) => (Start::Fresh(prompt::prompt(&heading, &row.message)), None),
+        Work::GoOn(turn) => {
+            (Start::GoOn(prompt::resumed(&heading, &turn.messages, &turn.tools)), reached(turn))
+        }
+        Work::TakeUp(turn) => (Start::TakeUp, reached(turn)),
     };
     let cancel = CancellationToken::new();
     let mut turn = Turn {
@@ -181,18 +227,41 @@ async fn run(hub: &Arc<Hub>, conversation: ConversationId, work: &Work) -> Resul
         watcher,
         connector,
         agent,
-        prompt,
-        going_on,
+        asked: AtomicBool::new(start == Start::TakeUp),
+        taken_up: AtomicBool::new(false),
+        start,
+        reached,
         cancel: cancel.clone(),
     };
     let running = Running { room: turn.message.room.name.clone(), since: Instant::now(), cancel };
     lock(&hub.running).insert(conversation, running);
-    let result = answer(&mut turn).await;
+    // Whoever takes a parked turn out of the table has it: this lane, or a reset.
+    if turn.start == Start::TakeUp && lock(&hub.parked).remove(&conversation).is_none() {
+        lock(&hub.running).remove(&conversation);
+        return Ok(());
+    }
+    let result = attempt::answer(&mut turn, slot).await;
     lock(&hub.running).remove(&conversation);
-    if result.is_err() && !going_on {
+    if result.is_err() && !turn.going_on() {
         put_back(hub, id).await;
     }
-    result
+    result.map_err(|error| (error, turn.taken_up.load(Ordering::Relaxed)))
+}
+
+/// The watcher that a message came by, or the one that has its place now.
+fn watcher_of(hub: &Hub, conversation: &Conversation, message: &NewMessage) -> Option<Watcher> {
+    let watchers = lock(&hub.watchers);
+    let key = &conversation.key;
+    watchers.serving(&message.watcher, &key.connector, &key.room, &key.agent).cloned().or_else(|| {
+        watchers.entry_for(&key.connector, &message.room, &key.agent).map(|config| Watcher {
+            name: message.watcher.clone(),
+            config,
+            room_name: message.room.name.clone(),
+            room: Some(message.room.clone()),
+            trouble: None,
+            announced: true,
+        })
+    })
 }
 
 /// Nothing reached the agent and the store failed: the message must wait again, or it would stay in a turn
@@ -211,344 +280,18 @@ async fn put_back(hub: &Hub, turn: TurnId) {
 fn last_message(work: &Work) -> Option<NewMessage> {
     match work {
         Work::Fresh(row) => Some(row.message.clone()),
-        Work::GoOn(turn) => turn.messages.last().map(|row| row.message.clone()),
+        Work::GoOn(turn) | Work::TakeUp(turn) => turn.messages.last().map(|row| row.message.clone()),
     }
 }
 
-async fn begin(hub: &Hub, conversation: &Conversation, work: &Work) -> Result<Option<TurnId>, CoreError> {
+async fn begin(hub: &Hub, conversation: &Conversation, work: &Work) -> Result<Option<TurnId>, StoreError> {
     match work {
         // `None`: withdrawn between the look and the grip.
         Work::Fresh(row) => {
-            Ok(hub.store.begin_turn(conversation.id, &[row.id], &row.message.role, hub.clock.now()).await?)
+            hub.store.begin_turn(conversation.id, &[row.id], &row.message.role, hub.clock.now()).await
         }
-        Work::GoOn(turn) => Ok(Some(turn.turn)),
+        Work::GoOn(turn) | Work::TakeUp(turn) => Ok(Some(turn.turn)),
     }
-}
-
-/// Has the message answered and commits the end.
-async fn answer(turn: &mut Turn<'_>) -> Result<(), CoreError> {
-    let mut preface = Vec::new();
-    let ending = loop {
-        let typing = show_typing(turn);
-        let outcome = attempt(turn).await;
-        drop(typing);
-        match outcome? {
-            Outcome::End(ending) => break ending,
-            Outcome::Requeue => return Ok(turn.hub.store.requeue_turn(turn.id).await?),
-            Outcome::Leave => {
-                info!(turn = %turn.id, "The turn is left as it is and is gone on with after the next start.");
-                return Ok(());
-            }
-            Outcome::SessionUnknown(session) if turn.watcher.config.session_id.is_some() => {
-                error!(watcher = %turn.watcher.name, %session, "The agent does not know the pinned session. Correct session_id in the configuration.");
-                break Ending::notice("failed", notices::failed(&session));
-            }
-            Outcome::SessionUnknown(session) if turn.going_on => {
-                warn!(watcher = %turn.watcher.name, %session, "An interrupted turn cannot be gone on with: the agent does not know its session.");
-                turn.hub.store.set_session(turn.conversation.id, None, false).await?;
-                break Ending::notice("interrupted", notices::interrupted(&turn.message.sender.username));
-            }
-            Outcome::SessionUnknown(session) if preface.is_empty() => {
-                warn!(watcher = %turn.watcher.name, %session, "The agent no longer knows the session; a new one is started.");
-                turn.hub.store.set_session(turn.conversation.id, None, false).await?;
-                turn.conversation.session = None;
-                turn.conversation.session_used = false;
-                preface.push((OutgoingKind::Notice, notices::SESSION_REPLACED.to_owned()));
-            }
-            Outcome::SessionUnknown(session) => break Ending::notice("failed", notices::failed(&session)),
-        }
-    };
-    end(turn, preface, ending).await
-}
-
-/// The one commit that ends a turn. The answer exists only in memory until then: a full disk is waited out.
-async fn end(turn: &Turn<'_>, preface: Vec<(OutgoingKind, String)>, ending: Ending) -> Result<(), CoreError> {
-    let hub = turn.hub;
-    let place = place(turn);
-    let mut parts = Vec::new();
-    for (kind, text) in preface.into_iter().chain(ending.texts) {
-        parts.extend(hub.parts(&place, kind, &text, Some(turn.id))?);
-    }
-    let record = TurnRecord {
-        turn: turn.id,
-        outcome: ending.outcome,
-        usage: ending.usage,
-        session: None,
-        parts,
-        at: hub.clock.now(),
-    };
-    loop {
-        match hub.store.end_turn(record.clone()).await {
-            Ok(_) => break,
-            Err(StoreError::Closed) => return Err(StoreError::Closed.into()),
-            Err(error) => {
-                error!(turn = %turn.id, %error, "The end of a turn could not be stored; trying again. Is the disk full?");
-                if hub.phases.abandon.run_until_cancelled(tokio::time::sleep(INNER_RETRY)).await.is_none() {
-                    // The turn stays as sent: after the next start it is gone on with.
-                    return Ok(());
-                }
-            }
-        }
-    }
-    hub.wake_outbox(&place.connector, &place.room);
-    Ok(())
-}
-
-fn place(turn: &Turn<'_>) -> Place {
-    let message = &turn.message;
-    let own_thread =
-        || turn.connector.config.reply_in_thread.then(|| ThreadId::new(message.message.as_str()));
-    Place {
-        connector: turn.conversation.key.connector.clone(),
-        room: turn.conversation.key.room.clone(),
-        thread: message.thread.clone().or_else(own_thread),
-    }
-}
-
-/// Shows typing until the guard is dropped.
-fn show_typing(turn: &Turn<'_>) -> DropGuard {
-    let ended = CancellationToken::new();
-    let guard = ended.clone().drop_guard();
-    let connector = Arc::clone(&turn.connector.connector);
-    let place = place(turn);
-    turn.hub.tasks.spawn(async move {
-        loop {
-            if ended
-                .run_until_cancelled(connector.typing(&place.room, place.thread.as_ref(), true))
-                .await
-                .is_none()
-            {
-                break;
-            }
-            if ended.run_until_cancelled(tokio::time::sleep(TYPING_EVERY)).await.is_none() {
-                break;
-            }
-        }
-        drop(
-            tokio::time::timeout(TYPING_WAIT, connector.typing(&place.room, place.thread.as_ref(), false))
-                .await,
-        );
-    });
-    guard
-}
-
-async fn attempt(turn: &Turn<'_>) -> Result<Outcome, CoreError> {
-    let hub = turn.hub;
-    let deadline = tokio::time::Instant::now() + turn.agent.config.timeout;
-    let (session_id, resume) = session(turn).await?;
-    let spec = session_spec(turn, session_id.clone(), resume);
-    let shown = session_id.unwrap_or_else(|| SessionId::from("new"));
-
-    let opened = tokio::select! {
-        opened = turn.agent.backend.open(spec) => opened,
-        () = tokio::time::sleep_until(deadline) => return Ok(Outcome::End(Ending::notice("timed_out", notices::TIMED_OUT))),
-        () = turn.cancel.cancelled() => return Ok(Outcome::End(Ending::notice("cancelled", notices::STOPPED_BY_RESET))),
-        () = hub.phases.abandon.cancelled() => return Ok(if turn.going_on { Outcome::Leave } else { Outcome::Requeue }),
-    };
-    let mut session = match opened {
-        Ok(session) => session,
-        Err(error) => return Ok(not_reached(turn, &shown, error)),
-    };
-    if turn.cancel.is_cancelled() {
-        return Ok(Outcome::End(Ending::notice("cancelled", notices::STOPPED_BY_RESET)));
-    }
-    let session_id = session.id().clone();
-    hub.store.turn_sent(turn.id, &session_id).await?;
-
-    let talk = talk(turn, session.as_mut());
-    let ended = tokio::select! {
-        ended = talk => ended,
-        () = tokio::time::sleep_until(deadline) => {
-            warn!(watcher = %turn.watcher.name, timeout = ?turn.agent.config.timeout, "The turn took too long and is cancelled.");
-            stop(session.as_mut()).await;
-            return Ok(Outcome::End(Ending::notice("timed_out", notices::TIMED_OUT)));
-        }
-        () = turn.cancel.cancelled() => {
-            stop(session.as_mut()).await;
-            return Ok(Outcome::End(Ending::notice("cancelled", notices::STOPPED_BY_RESET)));
-        }
-        () = hub.phases.abandon.cancelled() => return Ok(Outcome::Leave),
-    };
-    match ended {
-        Ok((log, end)) => Ok(Outcome::End(finish(turn, &session_id, log, end))),
-        Err(TalkError::Store(error)) => {
-            stop(session.as_mut()).await;
-            error!(turn = %turn.id, %error, "The turn's progress could not be stored; the turn is ended.");
-            Ok(Outcome::End(Ending::notice("failed", notices::failed(&session_id))))
-        }
-        Err(TalkError::Agent(AgentError::UnknownSession(session))) => Ok(Outcome::SessionUnknown(session)),
-        Err(TalkError::Agent(AgentError::Closing)) => Ok(Outcome::Leave),
-        Err(TalkError::Agent(error)) => {
-            error!(watcher = %turn.watcher.name, session = %session_id, error = %Chain(&error), "The agent failed during a turn.");
-            Ok(Outcome::End(Ending::notice("failed", notices::failed(&session_id))))
-        }
-    }
-}
-
-/// The session to run in and whether the agent has seen it. A new id is committed before it is used.
-async fn session(turn: &Turn<'_>) -> Result<(Option<SessionId>, bool), CoreError> {
-    if let Some(pinned) = &turn.watcher.config.session_id {
-        return Ok((Some(pinned.clone()), true));
-    }
-    if let Some(session) = &turn.conversation.session {
-        return Ok((Some(session.clone()), turn.conversation.session_used));
-    }
-    let new = turn.agent.backend.new_session_id();
-    if let Some(id) = &new {
-        turn.hub.store.set_session(turn.conversation.id, Some(id), false).await?;
-    }
-    Ok((new, false))
-}
-
-fn session_spec(turn: &Turn<'_>, session: Option<SessionId>, resume: bool) -> SessionSpec {
-    let Context { text, troubles } = context_of(turn);
-    for trouble in troubles {
-        warn!(watcher = %turn.watcher.name, "{trouble}");
-    }
-    let prefix = &turn.agent.config.session_prefix;
-    let policy = turn.agent.config.policies.get(&turn.message.role).cloned().unwrap_or_default();
-    SessionSpec {
-        session,
-        resume,
-        role: turn.message.role.clone(),
-        allowed_tools: acg_policy::tool_names(&policy.rules),
-        policy,
-        inherit: true,
-        confined: false,
-        conversation: turn.conversation.id,
-        title: (!prefix.is_empty()).then(|| format!("{prefix}:{}", turn.message.room.name)),
-        context: Some(text),
-        watcher: turn.watcher.name.clone(),
-    }
-}
-
-fn context_of(turn: &Turn<'_>) -> Context {
-    let files: Vec<_> = [
-        &turn.connector.config.context_files,
-        &turn.agent.config.context_files,
-        &turn.watcher.config.context_files,
-    ]
-    .into_iter()
-    .flatten()
-    .cloned()
-    .collect();
-    let identity = Identity {
-        watcher: turn.watcher.name.as_str(),
-        room: &turn.message.room.name,
-        connector: turn.conversation.key.connector.as_str(),
-        platform: turn.connector.capabilities.title,
-    };
-    context::load(identity, &files)
-}
-
-/// The agent could not be opened: nothing reached it.
-fn not_reached(turn: &Turn<'_>, session: &SessionId, error: AgentError) -> Outcome {
-    match error {
-        AgentError::UnknownSession(session) => Outcome::SessionUnknown(session),
-        AgentError::Closing if turn.going_on => Outcome::Leave,
-        AgentError::Closing => Outcome::Requeue,
-        error => {
-            error!(watcher = %turn.watcher.name, error = %Chain(&error), "The agent could not be started.");
-            *lock(&turn.agent.checked) = Some(Err(Chain(&error).to_string()));
-            Outcome::End(Ending::notice("failed", notices::unavailable(session)))
-        }
-    }
-}
-
-enum TalkError {
-    Agent(AgentError),
-    Store(StoreError),
-}
-
-/// Prompts, and follows the turn to its end, answering every question.
-async fn talk(turn: &Turn<'_>, session: &mut dyn AgentSession) -> Result<(TurnLog, TurnEnd), TalkError> {
-    session.prompt(&turn.prompt).await.map_err(TalkError::Agent)?;
-    let mut log = TurnLog::default();
-    loop {
-        let event = session.next_event().await.map_err(TalkError::Agent)?;
-        match log.on_event(event) {
-            Step::GoOn => {}
-            Step::Note { call_id, tool, finished } => {
-                turn.hub
-                    .store
-                    .note_tool(turn.id, &call_id, &tool, finished)
-                    .await
-                    .map_err(TalkError::Store)?;
-            }
-            Step::Decide { id, call } => {
-                let decision = decide(turn, &call);
-                session.answer(&id, decision).await.map_err(TalkError::Agent)?;
-            }
-            Step::End(end) => return Ok((log, end)),
-        }
-    }
-}
-
-fn decide(turn: &Turn<'_>, call: &ToolCall) -> Decision {
-    let policy = turn.agent.config.policies.get(&turn.message.role).cloned().unwrap_or_default();
-    let request = acg_policy::Request {
-        call,
-        role: &policy,
-        workspace: &turn.agent.config.working_directory,
-        resolve: &acg_policy::real_path,
-    };
-    let (role, tool, watcher) = (&turn.message.role, &call.tool, &turn.watcher.name);
-    match acg_policy::decide(&request) {
-        acg_policy::Verdict::Allow { rule } => {
-            info!(%watcher, %role, %tool, %rule, "Tool call allowed.");
-            Decision::Allow
-        }
-        // Nobody can be asked yet.
-        acg_policy::Verdict::Deny { reason } | acg_policy::Verdict::Ask { reason } => {
-            info!(%watcher, %role, %tool, %reason, "Tool call refused.");
-            Decision::Deny { reason }
-        }
-        acg_policy::Verdict::OwnSettings => {
-            info!(%watcher, %role, %tool, "Tool call left to the agent's own settings.");
-            Decision::OwnSettings
-        }
-    }
-}
-
-async fn stop(session: &mut dyn AgentSession) {
-    drop(tokio::time::timeout(CANCEL_WAIT, session.cancel()).await);
-}
-
-/// What the room gets for a turn that the agent ended itself.
-fn finish(turn: &Turn<'_>, session: &SessionId, log: TurnLog, end: TurnEnd) -> Ending {
-    if let Some(usage) = &end.usage {
-        log_usage(&turn.message.room.name, usage);
-    }
-    if let Some(words) = &end.error {
-        warn!(watcher = %turn.watcher.name, %session, words = %words, "The agent reported an error.");
-    } else {
-        debug!(watcher = %turn.watcher.name, %session, "Turn ended.");
-    }
-    let outcome = match end.reason {
-        EndReason::Completed => "completed",
-        EndReason::Cancelled => "cancelled",
-        _ => "failed",
-    };
-    let failure = notices::failure(&end, session);
-    let text = log.answer(&end);
-    let mut texts = Vec::new();
-    match (text, failure) {
-        (Some(text), failure) => {
-            texts.push((OutgoingKind::Reply, text));
-            texts.extend(failure.map(|words| (OutgoingKind::Notice, words)));
-        }
-        (None, Some(words)) => texts.push((OutgoingKind::Notice, words)),
-        (None, None) => texts.push((OutgoingKind::Reply, notices::EMPTY_RESPONSE.to_owned())),
-    }
-    Ending { outcome, texts, usage: end.usage }
-}
-
-fn log_usage(room: &str, usage: &Usage) {
-    let cost = usage.cost_usd.map_or_else(|| "n/a".to_owned(), |cost| format!("${cost:.4}"));
-    info!(
-        "Agent usage [{}] in={} out={} cache_read={} cost={cost}",
-        room, usage.input_tokens, usage.output_tokens, usage.cache_read_tokens,
-    );
 }
 
 /// An error with all its sources, in one line for the log.

@@ -160,6 +160,11 @@ impl Watchers {
             .collect()
     }
 
+    /// The watchers of a room, paused or not.
+    pub(crate) fn all_of(&self, connector: &ConnectorName, room: &RoomId) -> Vec<Watcher> {
+        self.of_room(connector, room).cloned().collect()
+    }
+
     fn of_room(&self, connector: &ConnectorName, room: &RoomId) -> impl Iterator<Item = &Watcher> {
         let indices =
             self.by_room.get(&(connector.clone(), room.clone())).map(Vec::as_slice).unwrap_or_default();
@@ -241,7 +246,7 @@ impl Watchers {
 }
 
 /// Whether a person's word for a room means this one: its name, with or without `#`, or its id.
-fn is_called(room: &Room, word: &str) -> bool {
+pub(crate) fn is_called(room: &Room, word: &str) -> bool {
     if room.id.as_str() == word {
         return true;
     }

@@ -12,6 +12,7 @@ mod approvals;
 mod audit;
 mod commands;
 mod conversations;
+mod core_extra;
 mod counts;
 mod error;
 mod grants;

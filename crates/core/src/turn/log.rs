@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use acg_types::{AgentEvent, PermissionId, ToolCall, TurnEnd};
+use acg_types::{AgentEvent, TurnEnd};
 
 /// Longest answer that is kept, in bytes. An agent that writes for ever must not fill the memory.
 const ANSWER_LIMIT: usize = 1024 * 1024;
@@ -17,8 +17,6 @@ pub(super) enum Step {
     GoOn,
     /// Record that a tool call began or has a result.
     Note { call_id: String, tool: String, finished: bool },
-    /// Answer a permission question.
-    Decide { id: PermissionId, call: ToolCall },
     /// The turn is over.
     End(TurnEnd),
 }
@@ -47,7 +45,11 @@ impl TurnLog {
                 self.keep(&text);
                 Step::GoOn
             }
-            AgentEvent::Thought | AgentEvent::Retrying(_) => Step::GoOn,
+            // Questions are not part of the answer.
+            AgentEvent::Thought
+            | AgentEvent::Retrying(_)
+            | AgentEvent::Permission { .. }
+            | AgentEvent::PermissionWithdrawn { .. } => Step::GoOn,
             AgentEvent::ToolStarted(call) => match call.call_id {
                 Some(call_id) => {
                     self.tools.insert(call_id.clone(), call.tool.clone());
@@ -59,8 +61,6 @@ impl TurnLog {
                 Some(tool) => Step::Note { tool: tool.clone(), call_id, finished: true },
                 None => Step::GoOn,
             },
-            AgentEvent::Permission { id, call, .. } => Step::Decide { id, call },
-            AgentEvent::PermissionWithdrawn { .. } => Step::GoOn,
             AgentEvent::End(end) => Step::End(end),
         }
     }
@@ -102,7 +102,7 @@ impl TurnLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use acg_types::EndReason;
+    use acg_types::{EndReason, ToolCall};
 
     fn end(text: Option<&str>) -> TurnEnd {
         TurnEnd { reason: EndReason::Completed, text: text.map(str::to_owned), error: None, usage: None }

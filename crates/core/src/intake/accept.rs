@@ -1,0 +1,201 @@
+//! Whether a message is for an agent, and its way into the inbox.
+//!
+//! Owns the order of the questions: is the room served, is it an answer for the gateway, has the sender a role, is
+//! the account addressed, is there room in the queue. Must never give a role by anything but the account's id.
+
+use std::time::{Duration, Instant};
+
+use acg_config::Person;
+use acg_store::{AcceptOutcome, ConversationKey, InboxState, NewMessage};
+use acg_types::{
+    Addressed, ConversationId, IncomingMessage, Role, RoomId, RoomKind, Sender, ThreadId, Timestamp,
+};
+use tracing::{debug, info, warn};
+
+use super::{ConnectorIntake, failed, stored};
+use crate::connector::{Accepted, Inbound, Intake as _, IntakeError, Own};
+use crate::hub::{Place, lock};
+use crate::notices;
+use crate::roster::Standing;
+use crate::watchers::Watcher;
+
+/// A full queue is said in a room at most this often.
+const BUSY_EVERY: Duration = Duration::from_secs(30);
+
+impl ConnectorIntake {
+    /// The role of a sender in a room. `list`: that room's own list of people. `own`: the account itself said it.
+    pub(super) async fn role(
+        &self,
+        list: Option<&[Person]>,
+        sender: &Sender,
+        own: bool,
+    ) -> Result<Option<Role>, IntakeError> {
+        if own {
+            // Only where the account is a person's own: it is theirs whose gateway this is.
+            return Ok(Some(Role::owner()));
+        }
+        for _ in 0..2 {
+            let standing = lock(&self.part.roster).standing(list, sender);
+            match standing {
+                Standing::Has(role) => return Ok(Some(role)),
+                Standing::Nobody => return Ok(None),
+                Standing::BindFirst => {
+                    self.bind_person(&sender.username, &sender.id).await?;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) async fn take_in(&self, inbound: Inbound) -> Result<Accepted, IntakeError> {
+        if self.hub.phases.intake.is_cancelled() {
+            return Err(IntakeError::Closing);
+        }
+        let message = &inbound.message;
+        let Some(start) = self.start_mark(&message.room.id) else { return Ok(Accepted::NotWatched) };
+        if message.sent_at >= start
+            && let Some(settled) = self.answer(&inbound).await?
+        {
+            return Ok(settled);
+        }
+        if inbound.own == Some(Own::Elsewhere) {
+            return Ok(Accepted::NotAddressed);
+        }
+        if inbound.edited {
+            let known =
+                self.hub.store.known(&self.name, &message.room.id, &message.id).await.map_err(stored)?;
+            if !known.is_empty() {
+                let changed = self
+                    .hub
+                    .store
+                    .replace_text(&self.name, &message.room.id, &message.id, &message.text)
+                    .await
+                    .map_err(stored)?;
+                return Ok(if changed { Accepted::Updated } else { Accepted::Known });
+            }
+        }
+        if message.sent_at < start {
+            return Ok(Accepted::BeforeStart);
+        }
+        let watchers = lock(&self.hub.watchers).taking(&self.name, &message.room.id);
+        if watchers.is_empty() {
+            return Ok(Accepted::NotWatched);
+        }
+        let mut result = None;
+        for watcher in &watchers {
+            let list = watcher.config.people.as_deref();
+            let Some(role) = self.role(list, &message.sender, inbound.own.is_some()).await? else { continue };
+            if !is_for_us(self.part.config.require_mention, &inbound) {
+                return Ok(Accepted::NotAddressed);
+            }
+            match self.accept(watcher, &role, &inbound).await? {
+                Accepted::Known if result.is_some() => {}
+                other => result = Some(other),
+            }
+        }
+        if result.is_none() {
+            debug!(connector = %self.name, from = %message.sender.username, "Message ignored: no role.");
+        }
+        Ok(result.unwrap_or(Accepted::NoRole))
+    }
+
+    /// Where a message's room starts for us. A room that was not opened in this run is not served.
+    fn start_mark(&self, room: &RoomId) -> Option<Timestamp> {
+        lock(&self.part.opened).get(room).copied()
+    }
+
+    async fn accept(
+        &self,
+        watcher: &Watcher,
+        role: &Role,
+        inbound: &Inbound,
+    ) -> Result<Accepted, IntakeError> {
+        let message = &inbound.message;
+        let thread = conversation_thread(watcher, self.part.config.reply_in_thread, inbound);
+        let new = NewMessage {
+            key: ConversationKey {
+                connector: self.name.clone(),
+                room: message.room.id.clone(),
+                agent: watcher.config.agent.clone(),
+                thread,
+            },
+            watcher: watcher.name.clone(),
+            room: message.room.clone(),
+            message: message.id.clone(),
+            thread: message.thread.clone(),
+            sender: message.sender.clone(),
+            role: role.clone(),
+            text: message.text.clone(),
+            addressed: message.addressed,
+            sent_at: message.sent_at,
+            warnings: message.warnings.clone(),
+        };
+        let limit = self.limit(role, &new).await?;
+        let outcome =
+            self.hub.store.accept(new, limit, inbound.cursor, self.hub.clock.now()).await.map_err(stored)?;
+        Ok(match outcome {
+            AcceptOutcome::New(inbox, conversation) => {
+                info!(watcher = %watcher.name, inbox = %inbox, role = %role, from = %message.sender.username, "Message accepted.");
+                self.hub.wake_conversation(conversation);
+                self.hub.waiting_changed(&self.name);
+                Accepted::New
+            }
+            AcceptOutcome::Full(inbox, conversation) => {
+                warn!(watcher = %watcher.name, inbox = %inbox, limit, "Message refused: the queue is full.");
+                self.say_busy(conversation, message).await?;
+                Accepted::Refused
+            }
+            AcceptOutcome::Known(_, _, InboxState::Refused) => Accepted::Refused,
+            AcceptOutcome::Known(..) => Accepted::Known,
+        })
+    }
+
+    /// How many messages may wait. Whose share of the queue is full finds it full at one.
+    async fn limit(&self, role: &Role, new: &NewMessage) -> Result<u32, IntakeError> {
+        let limit = self.hub.limits.max_queue_depth;
+        let Some(share) = self.hub.roles.get(role).and_then(|config| config.max_waiting) else {
+            return Ok(limit);
+        };
+        let waiting = self.hub.store.waiting_of(&new.key, &new.sender.id).await.map_err(stored)?;
+        Ok(if waiting >= share.max(1) { 1 } else { limit })
+    }
+
+    async fn say_busy(
+        &self,
+        conversation: ConversationId,
+        message: &IncomingMessage,
+    ) -> Result<(), IntakeError> {
+        {
+            let mut said = lock(&self.hub.busy_said);
+            let now = Instant::now();
+            if said.get(&conversation).is_some_and(|last| now.duration_since(*last) < BUSY_EVERY) {
+                return Ok(());
+            }
+            said.retain(|_, last| now.duration_since(*last) < BUSY_EVERY);
+            said.insert(conversation, now);
+        }
+        let place = Place {
+            connector: self.name.clone(),
+            room: message.room.id.clone(),
+            thread: message.thread.clone(),
+        };
+        self.hub.notice(&place, notices::BUSY).await.map_err(failed)?;
+        Ok(())
+    }
+}
+
+/// The thread that is part of the conversation's key, where threads have a session of their own.
+fn conversation_thread(watcher: &Watcher, reply_in_thread: bool, inbound: &Inbound) -> Option<ThreadId> {
+    if !watcher.config.thread_sessions {
+        return None;
+    }
+    let message = &inbound.message;
+    // Answering in a thread makes the top-level message the root of one.
+    message.thread.clone().or_else(|| reply_in_thread.then(|| ThreadId::new(message.id.as_str())))
+}
+
+fn is_for_us(require_mention: bool, inbound: &Inbound) -> bool {
+    !require_mention
+        || inbound.message.room.kind == RoomKind::Direct
+        || !matches!(inbound.message.addressed, Addressed::Nobody)
+}

@@ -1,0 +1,283 @@
+//! One turn from its session to its end: opening, following, and what becomes of each way it can come out.
+//!
+//! Owns the order of commits around an agent's work: session before prompt, "sent" before the prompt is handed over.
+
+use std::sync::atomic::Ordering;
+
+use acg_config::{BaseRole, Confinement};
+use acg_store::StoreError;
+use acg_types::{EndReason, OutgoingKind, Role, SessionId};
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::finish::{Ending, end, finish, log_usage, place};
+use super::log::TurnLog;
+use super::slot::{Budget, Slot};
+use super::talk::{self, TalkError};
+use super::typing::Typing;
+use super::{Chain, Start, Turn};
+use crate::agent::{AgentError, AgentSession, SessionSpec};
+use crate::approvals::{self, texts::Void};
+use crate::context::{self, Context, Identity};
+use crate::hub::{CoreError, lock};
+use crate::notices;
+
+/// Longest wait for an agent to end a turn that was cancelled; the backend kills it well before.
+const CANCEL_WAIT: std::time::Duration = std::time::Duration::from_secs(15);
+
+/// How an attempt to have a turn answered came out.
+enum Outcome {
+    /// To be ended like this.
+    End(Ending),
+    /// The agent does not know the session; nothing ran.
+    SessionUnknown(SessionId),
+    /// Nothing reached the agent and the gateway is closing: the message waits for the next start.
+    Requeue,
+    /// The gateway is closing with the turn running: it is gone on with after the next start.
+    Leave,
+    /// Its calls wait for people, and no process runs.
+    Parked,
+}
+
+impl Outcome {
+    fn notice(outcome: &'static str, text: impl Into<String>) -> Self {
+        Self::End(Ending::notice(outcome, text))
+    }
+}
+
+/// Has the message answered and commits the end.
+pub(super) async fn answer(turn: &mut Turn<'_>, slot: &mut Slot) -> Result<(), CoreError> {
+    let mut preface = Vec::new();
+    let ending = loop {
+        let outcome = attempt(turn, slot).await;
+        match outcome? {
+            Outcome::End(ending) => break ending,
+            Outcome::Requeue => return Ok(turn.hub.store.requeue_turn(turn.id).await?),
+            Outcome::Leave => {
+                info!(turn = %turn.id, "The turn is left as it is and is gone on with after the next start.");
+                return Ok(());
+            }
+            Outcome::Parked => {
+                info!(turn = %turn.id, "The turn waits for people; its process was let go.");
+                return Ok(());
+            }
+            Outcome::SessionUnknown(session) if turn.watcher.config.session_id.is_some() => {
+                error!(watcher = %turn.watcher.name, %session, "The agent does not know the pinned session. Correct session_id in the configuration.");
+                break Ending::notice("failed", notices::failed(&session));
+            }
+            Outcome::SessionUnknown(session) if turn.going_on() => {
+                warn!(watcher = %turn.watcher.name, %session, "A turn cannot be gone on with: the agent does not know its session.");
+                forget_session(turn).await?;
+                break Ending::notice("interrupted", notices::interrupted(&turn.message.sender.username));
+            }
+            Outcome::SessionUnknown(session) if preface.is_empty() => {
+                warn!(watcher = %turn.watcher.name, %session, "The agent no longer knows the session; a new one is started.");
+                forget_session(turn).await?;
+                preface.push((OutgoingKind::Notice, notices::SESSION_REPLACED.to_owned()));
+            }
+            Outcome::SessionUnknown(session) => break Ending::notice("failed", notices::failed(&session)),
+        }
+    };
+    if turn.asked.load(Ordering::Relaxed) {
+        let why = if turn.cancel.is_cancelled() { Void::Reset } else { Void::TurnEnded };
+        match approvals::finish_turn(turn.hub, turn.id, &turn.message.room.name, why).await {
+            Ok(()) => {}
+            Err(CoreError::Store(StoreError::Closed)) => return Err(StoreError::Closed.into()),
+            // The answer is worth more; what is open runs out by itself.
+            Err(error) => {
+                error!(turn = %turn.id, error = %Chain(&error), "The questions of a turn could not be closed.")
+            }
+        }
+    }
+    end(turn, preface, ending).await
+}
+
+async fn forget_session(turn: &Turn<'_>) -> Result<(), CoreError> {
+    let role = turn.session_role();
+    Ok(turn.hub.store.set_session_of(turn.conversation.id, role.as_ref(), None, false).await?)
+}
+
+async fn attempt(turn: &Turn<'_>, slot: &mut Slot) -> Result<Outcome, CoreError> {
+    let hub = turn.hub;
+    let mut typing = Typing::default();
+    typing.on(turn);
+    let time = turn_time(turn);
+    let deadline = Instant::now() + time;
+    let budget = Budget::new(time);
+    let (session_id, resume) = session(turn).await?;
+    let spec = session_spec(turn, session_id.clone(), resume);
+    let shown = session_id.unwrap_or_else(|| SessionId::from("new"));
+
+    let opened = tokio::select! {
+        opened = turn.agent.backend.open(spec) => opened,
+        () = tokio::time::sleep_until(deadline) => return Ok(Outcome::notice("timed_out", notices::TIMED_OUT)),
+        () = turn.cancel.cancelled() => return Ok(Outcome::notice("cancelled", notices::STOPPED_BY_RESET)),
+        () = hub.phases.abandon.cancelled() => return Ok(if turn.going_on() { Outcome::Leave } else { Outcome::Requeue }),
+    };
+    let mut session = match opened {
+        Ok(session) => session,
+        Err(error) => return Ok(not_reached(turn, &shown, error)),
+    };
+    if turn.cancel.is_cancelled() {
+        return Ok(Outcome::notice("cancelled", notices::STOPPED_BY_RESET));
+    }
+    let session_id = session.id().clone();
+    let stored = if turn.start == Start::TakeUp {
+        if !hub.store.take_up_turn(turn.id, hub.clock.now()).await? {
+            warn!(turn = %turn.id, "A deferred turn was taken up or ended elsewhere.");
+            return Ok(Outcome::Leave);
+        }
+        turn.taken_up.store(true, Ordering::Relaxed);
+        hub.store.approvals_of_turn(turn.id).await?
+    } else {
+        hub.store.turn_sent_as(turn.id, &session_id, turn.session_role().as_ref()).await?;
+        Vec::new()
+    };
+
+    let talk = talk::talk(turn, session.as_mut(), slot, &mut typing, budget, stored);
+    let ended = tokio::select! {
+        ended = talk => ended,
+        () = turn.cancel.cancelled() => {
+            stop(session.as_mut()).await;
+            return Ok(Outcome::notice("cancelled", notices::STOPPED_BY_RESET));
+        }
+        () = hub.phases.abandon.cancelled() => return Ok(Outcome::Leave),
+    };
+    match ended {
+        Ok((log, end)) if end.reason == EndReason::Deferred => {
+            // The process goes before its turn is said to wait: nothing of it may run on.
+            drop(session);
+            if let Some(usage) = &end.usage {
+                log_usage(&turn.message.room.name, usage);
+            }
+            park(turn, log, &end).await
+        }
+        Ok((log, end)) => Ok(Outcome::End(finish(turn, &session_id, log, end))),
+        Err(TalkError::TimedOut) => {
+            warn!(watcher = %turn.watcher.name, timeout = ?time, "The turn took too long and is cancelled.");
+            stop(session.as_mut()).await;
+            Ok(Outcome::notice("timed_out", notices::TIMED_OUT))
+        }
+        Err(TalkError::Leave | TalkError::Agent(AgentError::Closing)) => Ok(Outcome::Leave),
+        Err(TalkError::Core(error)) => {
+            stop(session.as_mut()).await;
+            error!(turn = %turn.id, error = %Chain(&error), "The turn's progress could not be stored; the turn is ended.");
+            Ok(Outcome::notice("failed", notices::failed(&session_id)))
+        }
+        Err(TalkError::Agent(AgentError::UnknownSession(session))) => Ok(Outcome::SessionUnknown(session)),
+        Err(TalkError::Agent(error)) => {
+            error!(watcher = %turn.watcher.name, session = %session_id, error = %Chain(&error), "The agent failed during a turn.");
+            Ok(Outcome::notice("failed", notices::failed(&session_id)))
+        }
+    }
+}
+
+/// The turn waits for people from now on. What the agent has said so far is posted: nobody would see it otherwise.
+async fn park(turn: &Turn<'_>, log: TurnLog, end: &acg_types::TurnEnd) -> Result<Outcome, CoreError> {
+    let hub = turn.hub;
+    if !hub.store.defer_turn(turn.id).await? {
+        warn!(turn = %turn.id, "A turn could not be deferred.");
+        return Ok(Outcome::Leave);
+    }
+    let parked = hub.store.deferred_turns().await?.into_iter().find(|parked| parked.turn == turn.id);
+    if let Some(parked) = parked {
+        lock(&hub.parked).insert(turn.conversation.id, parked);
+    }
+    if let Some(text) = log.answer(end) {
+        hub.post(&place(turn), OutgoingKind::Reply, &text).await?;
+    }
+    Ok(Outcome::Parked)
+}
+
+/// How long the turn may work.
+fn turn_time(turn: &Turn<'_>) -> std::time::Duration {
+    let agent = turn.agent.config.timeout;
+    let role = turn.hub.roles.get(&turn.message.role).and_then(|config| config.timeout);
+    role.map_or(agent, |role| role.min(agent))
+}
+
+/// The session to run in and whether the agent has seen it. A new id is committed before it is used.
+async fn session(turn: &Turn<'_>) -> Result<(Option<SessionId>, bool), CoreError> {
+    if let Some((session, _)) = &turn.reached {
+        return Ok((Some(session.clone()), true));
+    }
+    if let Some(pinned) = &turn.watcher.config.session_id {
+        return Ok((Some(pinned.clone()), true));
+    }
+    let role: Option<Role> = turn.session_role();
+    let store = &turn.hub.store;
+    let (known, used) = store.session_of(turn.conversation.id, role.as_ref()).await?;
+    if known.is_some() {
+        return Ok((known, used));
+    }
+    let new = turn.agent.backend.new_session_id();
+    if let Some(id) = &new {
+        store.set_session_of(turn.conversation.id, role.as_ref(), Some(id), false).await?;
+    }
+    Ok((new, false))
+}
+
+fn session_spec(turn: &Turn<'_>, session: Option<SessionId>, resume: bool) -> SessionSpec {
+    let Context { text, troubles } = context_of(turn);
+    for trouble in troubles {
+        warn!(watcher = %turn.watcher.name, "{trouble}");
+    }
+    let config = &turn.agent.config;
+    let prefix = &config.session_prefix;
+    let policy = config.policies.get(&turn.message.role).cloned().unwrap_or_default();
+    let base = turn.hub.base(&turn.message.role);
+    SessionSpec {
+        session,
+        resume,
+        role: turn.message.role.clone(),
+        allowed_tools: acg_policy::tool_names(&policy.rules),
+        policy,
+        inherit: base == BaseRole::Owner || config.guest_inherits,
+        confined: match config.confinement {
+            Confinement::All => true,
+            Confinement::Guests => base == BaseRole::Guest,
+            Confinement::Off => false,
+        },
+        conversation: turn.conversation.id,
+        title: (!prefix.is_empty()).then(|| format!("{prefix}:{}", turn.message.room.name)),
+        context: Some(text),
+        watcher: turn.watcher.name.clone(),
+    }
+}
+
+fn context_of(turn: &Turn<'_>) -> Context {
+    let files: Vec<_> = [
+        &turn.connector.config.context_files,
+        &turn.agent.config.context_files,
+        &turn.watcher.config.context_files,
+    ]
+    .into_iter()
+    .flatten()
+    .cloned()
+    .collect();
+    let identity = Identity {
+        watcher: turn.watcher.name.as_str(),
+        room: &turn.message.room.name,
+        connector: turn.conversation.key.connector.as_str(),
+        platform: turn.connector.capabilities.title,
+    };
+    context::load(identity, &files)
+}
+
+/// The agent could not be opened: nothing reached it.
+fn not_reached(turn: &Turn<'_>, session: &SessionId, error: AgentError) -> Outcome {
+    match error {
+        AgentError::UnknownSession(session) => Outcome::SessionUnknown(session),
+        AgentError::Closing if turn.going_on() => Outcome::Leave,
+        AgentError::Closing => Outcome::Requeue,
+        error => {
+            error!(watcher = %turn.watcher.name, error = %Chain(&error), "The agent could not be started.");
+            *lock(&turn.agent.checked) = Some(Err(Chain(&error).to_string()));
+            Outcome::notice("failed", notices::unavailable(session))
+        }
+    }
+}
+
+async fn stop(session: &mut dyn AgentSession) {
+    drop(tokio::time::timeout(CANCEL_WAIT, session.cancel()).await);
+}
