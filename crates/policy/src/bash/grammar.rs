@@ -230,6 +230,9 @@ impl Reader<'_> {
         if self.bare() == "!" {
             self.script.is_compound = true;
             self.at += 1;
+            if !matches!(self.byte(), Some(b' ' | b'\t')) {
+                return Err("no blank follows '!'".into());
+            }
             self.skip_blanks();
         }
         let was_fed = self.is_fed;
@@ -255,6 +258,9 @@ impl Reader<'_> {
         if self.byte() == Some(b'(') {
             if self.byte_at(1) == Some(b'(') {
                 return Err("it calculates with ((…)), which may run commands".into());
+            }
+            if self.source[..self.at].trim_end().ends_with('(') {
+                return Err("two '(' in a row are read in different ways: write { …; }".into());
             }
             self.deeper(Self::subshell)?;
             return self.redirects_of_compound();

@@ -1,0 +1,5 @@
+//! Fuzz target: owns nothing but the way from bytes to `acg_fuzz::rules_property::check`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &str| acg_fuzz::rules_property::check(data));
