@@ -20,7 +20,8 @@ mod programs;
 mod system;
 
 pub(crate) use apply::{Applied, apply};
-pub(crate) use args::{parse, to_args};
+pub(crate) use args::parse;
+pub use args::to_args;
 pub use needs::{ConfineError, Needs, for_agent};
 
 /// What a process and all it starts may touch. Plain data; the launcher applies it.

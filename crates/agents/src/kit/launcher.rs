@@ -17,7 +17,9 @@
 //! can neither signal nor trace its launcher, and the launcher still sees and ends everything below it.
 
 use std::ffi::OsString;
+use std::fs::Permissions;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -105,7 +107,10 @@ fn second_step(mut confinement: Confinement) -> std::io::Result<(Command, Option
     let mut command = Command::new(own_binary()?);
     let mut directory = None;
     if let Some(temp) = confinement.temp.take() {
-        let made = tempfile::Builder::new().prefix("acg-agent-").tempdir_in(&temp.parent)?;
+        let made = tempfile::Builder::new()
+            .prefix("acg-agent-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(&temp.parent)?;
         for variable in &temp.variables {
             command.env(variable, made.path());
         }

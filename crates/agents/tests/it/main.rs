@@ -3,8 +3,11 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may stop them")]
 
 mod bad_programs;
+#[cfg(target_os = "linux")]
+mod confine;
 mod kit;
 mod launcher;
+mod lineage;
 mod sessions;
 mod tools;
 mod turns;

@@ -24,6 +24,10 @@ pub(crate) enum Refusal {
         #[source]
         source: std::io::Error,
     },
+    /// The rights of root cannot be given up.
+    #[cfg(target_os = "linux")]
+    #[error("the rights of root cannot be given up: {0}")]
+    Capabilities(#[source] std::io::Error),
     /// The kernel refused the rules.
     #[cfg(target_os = "linux")]
     #[error("the kernel does not take the rules: {0}")]
@@ -75,6 +79,7 @@ mod linux {
         RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope,
     };
     use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, openat2};
+    use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
     use super::{Applied, Refusal, set_limits};
     use crate::kit::confine::{Confinement, Missing, Support};
@@ -110,12 +115,35 @@ mod linux {
         }
         // Sets `no_new_privs` first, with or without Landlock.
         let status = rules.restrict_self()?;
+        if !status.no_new_privs {
+            return Err(Refusal::NotEnforced);
+        }
+        drop_capabilities().map_err(|error| Refusal::Capabilities(error.into()))?;
         match (status.landlock, status.ruleset) {
-            _ if !status.no_new_privs => Err(Refusal::NotEnforced),
             (LandlockStatus::Available { .. }, RulesetStatus::NotEnforced) => Err(Refusal::NotEnforced),
             (LandlockStatus::Available { .. }, _) => Ok(Applied::Confined),
             _ => Ok(Applied::LimitsOnly),
         }
+    }
+
+    /// Gives up what root may do beside what is about the owners of files, for which there are the rules: root
+    /// looks into other processes, loads modules, sets up networks. With `no_new_privs` a program that is started
+    /// gets none of it back. Others than root have nothing to give up.
+    fn drop_capabilities() -> rustix::io::Result<()> {
+        let kept = CapabilitySet::CHOWN
+            | CapabilitySet::DAC_OVERRIDE
+            | CapabilitySet::FOWNER
+            | CapabilitySet::FSETID;
+        let now = capabilities(None)?;
+        let kept = now.permitted & kept;
+        set_capabilities(
+            None,
+            CapabilitySets {
+                effective: now.effective & kept,
+                permitted: kept,
+                inheritable: CapabilitySet::empty(),
+            },
+        )
     }
 
     fn allow(

@@ -11,8 +11,8 @@ use super::{Confinement, PrivateTemp, ResourceLimits};
 /// The first argument of a confinement.
 const BEGIN: &str = "--confine";
 
-/// What the launcher is told, up to and without `--`.
-pub(crate) fn to_args(confinement: &Confinement) -> Vec<OsString> {
+/// What the launcher is told, up to and without the `--` before the program.
+pub fn to_args(confinement: &Confinement) -> Vec<OsString> {
     let mut args: Vec<OsString> = vec![BEGIN.into()];
     let mut put = |name: &str, value: OsString| args.extend([name.into(), value]);
     for path in &confinement.read {
