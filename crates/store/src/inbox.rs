@@ -3,13 +3,15 @@
 //! Owns the states waiting, refused and withdrawn; running and done belong to turns. Must never bring a message
 //! back that has left the waiting state, except by requeueing its turn.
 
-use acg_types::{ConnectorName, ConversationId, InboxId, MessageId, RoomId, ThreadId, Timestamp};
+use acg_types::{ConnectorName, ConversationId, InboxId, MessageId, RoomId, ThreadId, Timestamp, UserId};
 use acg_types::{Room, Sender};
 use rusqlite::{Connection, Row, params};
 
 use crate::rows::{all, change, first, list, maybe, role, text, time, word};
 use crate::words::Stored;
-use crate::{AcceptOutcome, InboxRow, InboxState, NewMessage, Store, StoreError, conversations, rooms};
+use crate::{
+    AcceptOutcome, ConversationKey, InboxRow, InboxState, NewMessage, Store, StoreError, conversations, rooms,
+};
 
 impl Store {
     /// Accepts a message into its conversation, which is made if it is new. A message is accepted once for each
@@ -97,6 +99,29 @@ impl Store {
     /// The message of a conversation that has waited longest.
     pub async fn next_waiting(&self, conversation: ConversationId) -> Result<Option<InboxRow>, StoreError> {
         self.read(move |connection| next_waiting(connection, conversation)).await
+    }
+
+    /// How many messages of one person wait in a conversation.
+    pub async fn waiting_of(&self, key: &ConversationKey, sender: &UserId) -> Result<u32, StoreError> {
+        let (key, sender) = (key.clone(), sender.clone());
+        self.read(move |connection| {
+            let count: Option<i64> = first(
+                connection,
+                "SELECT COUNT(*) FROM inbox i JOIN conversations c ON c.id = i.conversation
+                 WHERE i.state = 'waiting' AND i.sender_id = ?5
+                     AND c.connector = ?1 AND c.room = ?2 AND c.agent = ?3 AND c.thread = ?4",
+                params![
+                    key.connector.as_str(),
+                    key.room.as_str(),
+                    key.agent.as_str(),
+                    key.thread.as_ref().map_or("", ThreadId::as_str),
+                    sender.as_str(),
+                ],
+                |row| row.get(0),
+            )?;
+            Ok(u32::try_from(count.unwrap_or(0)).unwrap_or(u32::MAX))
+        })
+        .await
     }
 
     /// The conversations in which a message waits, by id.

@@ -12,7 +12,6 @@ mod approvals;
 mod audit;
 mod commands;
 mod conversations;
-mod core_extra;
 mod counts;
 mod error;
 mod grants;

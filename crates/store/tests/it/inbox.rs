@@ -3,7 +3,7 @@
 use acg_store::{AcceptOutcome, ConversationKey, InboxState, Store};
 use acg_types::{ConnectorName, Timestamp};
 
-use crate::support::{NOW, accept, begun, message, room, state};
+use crate::support::{NOW, accept, begun, key, message, room, state};
 
 #[tokio::test]
 async fn a_message_reads_back_as_it_was_given() {
@@ -140,4 +140,19 @@ async fn waiting_messages_are_found_in_order_of_arrival() {
     assert_eq!(store.conversations_waiting().await.unwrap(), [two]);
     let counts = store.counts().await.unwrap();
     assert_eq!((counts.inbox_waiting, counts.inbox_running), (1, 1));
+}
+
+#[tokio::test]
+async fn what_waits_is_counted_for_each_person() {
+    let store = Store::open_in_memory().unwrap();
+    for (room, id, sender) in [("r", "1", "a"), ("r", "2", "a"), ("r", "3", "b"), ("r2", "4", "a")] {
+        let mut new = message(room, "agent", id);
+        new.sender.id = sender.into();
+        store.accept(new, 0, None, NOW).await.unwrap();
+    }
+    let waiting =
+        async |room: &str, sender: &str| store.waiting_of(&key(room, "agent"), &sender.into()).await.unwrap();
+    assert_eq!((waiting("r", "a").await, waiting("r", "b").await, waiting("r2", "b").await), (2, 1, 0));
+    store.withdraw(&"rc".into(), &"r".into(), &"1".into()).await.unwrap();
+    assert_eq!(waiting("r", "a").await, 1);
 }
