@@ -21,11 +21,16 @@ struct Ended {
     said: String,
 }
 
+#[expect(clippy::print_stderr, reason = "the count of skipped tests is made from these lines")]
+fn skipped(why: &str) {
+    eprintln!("skipped: {why}");
+}
+
 impl Place {
     /// `None`, and a line that says so, where the kernel cannot confine.
     fn new() -> Option<Self> {
         if !support().is_there() {
-            eprintln!("skipped: {}", support());
+            skipped(&support().to_string());
             return None;
         }
         let place = Self(tempfile::tempdir().unwrap());
@@ -201,7 +206,7 @@ fn other_processes_are_closed() {
 fn a_program_with_the_setuid_bit_gives_nothing() {
     let Some(place) = Place::new() else { return };
     if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: only root can make a program of another user's");
+        skipped("only root can make a program of another user's");
         return;
     }
     let id = place.at("work/id");

@@ -178,16 +178,28 @@ impl Attribution for Everybody {
     }
 }
 
+/// Why a connection gets no answer to its request.
+#[derive(Debug)]
+struct Refused {
+    pid: Option<i32>,
+    uid: Option<u32>,
+    reason: String,
+}
+
 /// Finds out who connected. At once, before the request is read: a process that is waited for may end.
 async fn attribute(
     stream: &UnixStream,
     attribution: Arc<dyn Attribution>,
-) -> Result<Arc<dyn Control>, String> {
-    let peer = Peer::of(stream).map_err(|error| format!("The calling process is not known: {error}"))?;
+) -> Result<Arc<dyn Control>, Refused> {
+    let peer = Peer::of(stream).map_err(|error| {
+        let reason = format!("The calling process is not known: {error}");
+        Refused { pid: None, uid: None, reason }
+    })?;
+    let (pid, uid) = (peer.pid, Some(peer.uid));
+    let refused = |reason: &str| Refused { pid, uid, reason: reason.to_owned() };
     if !peer.may_connect() {
-        return Err("This gateway belongs to another user".to_owned());
+        return Err(refused("This gateway belongs to another user"));
     }
-    let (pid, uid) = (peer.pid, peer.uid);
     let find = tokio::task::spawn_blocking(move || {
         let control = attribution.attribute(&peer)?;
         if peer.is_there() {
@@ -196,13 +208,10 @@ async fn attribute(
             Err("The calling process ended before its answer".to_owned())
         }
     });
-    let found = timeout(ATTRIBUTION_TIME, find).await;
-    let found = found.ok().and_then(Result::ok);
-    let found = found.unwrap_or_else(|| Err("It could not be found out in time who is calling".to_owned()));
-    if let Err(refused) = &found {
-        tracing::warn!(pid, uid, refused, "A caller of the control socket was refused.");
+    match timeout(ATTRIBUTION_TIME, find).await {
+        Ok(Ok(found)) => found.map_err(|reason| refused(&reason)),
+        Ok(Err(_)) | Err(_) => Err(refused("It could not be found out in time who is calling")),
     }
-    found
 }
 
 async fn serve(
@@ -230,7 +239,10 @@ async fn serve(
         Ok(Ok(Line::Whole(line))) => match Request::parse(&line) {
             Err(error) => refusal(error.to_string()),
             Ok(request) => match control {
-                Err(refused) => refusal(refused),
+                Err(Refused { pid, uid, reason }) => {
+                    tracing::warn!(pid, uid, reason, "A request on the control socket was refused.");
+                    refusal(reason)
+                }
                 Ok(control) => tokio::select! {
                     () = stop.cancelled() => refusal(CommandError::Closing.to_string()),
                     done = timeout(COMMAND_TIME, carry_out(request, control.as_ref(), version)) => {
