@@ -5,7 +5,8 @@
 //!
 //! | marker | effect |
 //! | --- | --- |
-//! | `[[tool:NAME {json}]]` | call this tool; several markers are called one after another |
+//! | `[[tool:NAME {json}]]` | call this tool; several markers are called one after another, several calls with ` \|\|\| ` between them in one message |
+//! | `⟦…⟧` | the same as `[[…]]`: for a marker inside another's argument, as in a subagent's prompt |
 //! | `[[text:T]]` | say `T` in the end, instead of `mock: <prompt>` and the tools' results |
 //! | `[[slow:N,MS]]` | say the words `w0 w1 …` in N pieces, MS milliseconds apart |
 //! | `[[stall]]` | begin to answer, then say nothing more |

@@ -10,6 +10,7 @@ use acg_types::AgentName;
 
 use crate::claude::{ArgError, ClaudeBackend, ClaudeKind, ClaudeSettings};
 use crate::demo::{DemoBackend, DemoKind, DemoSettings};
+use crate::kit::lineage::Lineage;
 
 /// What every backend gets from the program it runs in.
 #[derive(Clone, Debug)]
@@ -18,6 +19,10 @@ pub struct BuildParts {
     pub launcher: PathBuf,
     /// The gateway's own environment, of which each backend passes an allow-list on.
     pub environment: Vec<(OsString, OsString)>,
+    /// The gateway's own folder, if there is one: no confined process may reach it.
+    pub gateway_home: Option<PathBuf>,
+    /// Where each process is noted with whom it works for.
+    pub lineage: Lineage,
 }
 
 /// Why a backend cannot be built. A configuration that was loaded with [`kinds`] gives none of these.
@@ -57,8 +62,7 @@ pub fn build(config: &AgentConfig, parts: BuildParts) -> Result<Arc<dyn AgentBac
         "claude" => {
             let settings = config.settings.as_ref().and_then(|settings| settings.get::<ClaudeSettings>());
             let settings = settings.ok_or_else(|| BuildError::NoSettings(agent.clone()))?.clone();
-            let cwd = config.working_directory.clone();
-            let backend = ClaudeBackend::new(agent.clone(), settings, cwd, parts.launcher, parts.environment)
+            let backend = ClaudeBackend::new(config, settings, parts)
                 .map_err(|error| BuildError::Args { agent, error })?;
             Ok(Arc::new(backend))
         }

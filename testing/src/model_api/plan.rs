@@ -32,33 +32,55 @@ pub(super) struct Answer {
 pub(super) enum Say {
     /// A text, in pieces.
     Text(Vec<String>),
-    Tool {
-        name: String,
-        input: Value,
-    },
+    /// Calls of tools, all in one message.
+    Tools(Vec<Call>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Call {
+    pub(super) name: String,
+    pub(super) input: Value,
+}
+
+/// A call as it is written in a marker.
+fn call(text: &str) -> Call {
+    let (name, input) = text.trim().split_once(' ').unwrap_or((text.trim(), "{}"));
+    Call { name: name.to_owned(), input: serde_json::from_str(input).unwrap_or_else(|_| json!({})) }
 }
 
 /// The markers of a prompt, in order, as (name, argument).
 fn markers(prompt: &str) -> Vec<(&str, &str)> {
-    let mut found = Vec::new();
-    let mut rest = prompt;
-    while let Some((_, after)) = rest.split_once("[[") {
-        let Some((marker, after)) = after.split_once("]]") else { break };
-        found.push(marker.split_once(':').unwrap_or((marker, "")));
-        rest = after;
-    }
-    found
+    split(prompt).filter_map(Result::ok).collect()
 }
 
 fn without_markers(prompt: &str) -> String {
-    let mut said = String::new();
-    let mut rest = prompt;
-    while let Some((before, after)) = rest.split_once("[[") {
-        said.push_str(before);
-        rest = after.split_once("]]").map_or("", |(_, after)| after);
-    }
-    said.push_str(rest);
+    let said: String = split(prompt).filter_map(Result::err).collect();
     said.trim().to_owned()
+}
+
+/// Markers as `Ok`, what is between them as `Err`. What is inside a marker belongs to it.
+fn split(prompt: &str) -> impl Iterator<Item = Result<(&str, &str), &str>> {
+    let mut rest = Some(prompt);
+    std::iter::from_fn(move || {
+        let text = rest.take().filter(|text| !text.is_empty())?;
+        let first = [("[[", "]]"), ("⟦", "⟧")]
+            .into_iter()
+            .filter_map(|(open, close)| Some((text.find(open)?, open, close)))
+            .min_by_key(|(at, ..)| *at);
+        let Some((at, open, close)) = first else { return Some(Err(text)) };
+        if at > 0 {
+            rest = Some(&text[at..]);
+            return Some(Err(&text[..at]));
+        }
+        let inside = &text[open.len()..];
+        let (marker, after) = inside.split_once(close).unwrap_or((inside, ""));
+        rest = Some(after);
+        if marker.len() == inside.len() {
+            // Never closed: no marker, and not said.
+            return Some(Err(""));
+        }
+        Some(Ok(marker.split_once(':').unwrap_or((marker, ""))))
+    })
 }
 
 fn pair<A: std::str::FromStr, B: std::str::FromStr>(text: &str) -> Option<(A, Option<B>)> {
@@ -81,13 +103,21 @@ pub(super) fn plan(request: &Request) -> Plan {
         return Plan::Hang;
     }
     let results = request.tool_results();
-    let calls: Vec<&str> =
-        markers.iter().filter(|(name, _)| *name == "tool").map(|(_, call)| *call).collect();
+    let steps: Vec<Vec<Call>> = markers
+        .iter()
+        .filter(|(name, _)| *name == "tool")
+        .map(|(_, calls)| calls.split(" ||| ").map(call).collect())
+        .collect();
+    // A message with several calls is answered with as many results.
+    let mut done = 0;
+    let step = steps.into_iter().find(|step| {
+        done += step.len();
+        done > results.len()
+    });
     let slow: Option<(usize, Option<u64>)> = get("slow").and_then(pair);
     let mut gap = Duration::ZERO;
-    let say = if let Some(call) = calls.get(results.len()).filter(|_| !request.tools().is_empty()) {
-        let (name, input) = call.split_once(' ').unwrap_or((call, "{}"));
-        Say::Tool { name: name.to_owned(), input: serde_json::from_str(input).unwrap_or_else(|_| json!({})) }
+    let say = if let Some(calls) = step.filter(|_| !request.tools().is_empty()) {
+        Say::Tools(calls)
     } else if let Some((count, milliseconds)) = slow {
         gap = Duration::from_millis(milliseconds.unwrap_or(0));
         Say::Text((0..count).map(|n| format!("w{n} ")).collect())
@@ -131,7 +161,11 @@ mod tests {
     fn said(plan: &Plan) -> String {
         match plan {
             Plan::Answer(Answer { say: Say::Text(pieces), .. }) => pieces.concat(),
-            Plan::Answer(Answer { say: Say::Tool { name, input }, .. }) => format!("{name} {input}"),
+            Plan::Answer(Answer { say: Say::Tools(calls), .. }) => {
+                let calls: Vec<String> =
+                    calls.iter().map(|call| format!("{} {}", call.name, call.input)).collect();
+                calls.join(" ||| ")
+            }
             other => format!("{other:?}"),
         }
     }
@@ -147,6 +181,11 @@ mod tests {
             (r#"go [[tool:Bash {"command":"ls"}]] [[tool:Read]]"#, &[], r#"Bash {"command":"ls"}"#),
             (r#"go [[tool:Bash {"command":"ls"}]] [[tool:Read]]"#, &["a"], "Read {}"),
             (r#"go [[tool:Bash {"command":"ls"}]] [[tool:Read]]"#, &["a", "b"], "mock: go | tools: a ; b"),
+            ("[[tool:Bash ||| Read]] [[tool:Bash]]", &[], "Bash {} ||| Read {}"),
+            ("[[tool:Bash ||| Read]] [[tool:Bash]]", &["a", "b"], "Bash {}"),
+            ("sub ⟦tool:Read⟧", &[], "Read {}"),
+            (r#"[[tool:Agent {"prompt":"⟦tool:Read⟧"}]]"#, &[], r#"Agent {"prompt":"⟦tool:Read⟧"}"#),
+            (r#"[[tool:Agent {"prompt":"⟦tool:Read⟧"}]]"#, &["a"], "mock:  | tools: a"),
             ("[[hang]]", &[], "Hang"),
             ("half [[marker", &[], "mock: half"),
         ] {

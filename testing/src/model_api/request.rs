@@ -29,6 +29,9 @@ fn texts(content: &Value) -> Vec<&str> {
     }
 }
 
+/// What Claude Code says in the user's name when it goes on with a deferred call.
+const GO_ON: &str = "Continue from where you left off.";
+
 /// Text without what the agent program has put around the user's words.
 fn spoken(text: &str) -> String {
     let mut rest = text;
@@ -38,7 +41,8 @@ fn spoken(text: &str) -> String {
         rest = after.split_once("</system-reminder>").map_or("", |(_, after)| after);
     }
     said.push_str(rest);
-    said.trim().to_owned()
+    let said = said.trim();
+    if said == GO_ON { String::new() } else { said.to_owned() }
 }
 
 impl Request {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::{Stream, stream};
 use serde_json::{Value, json};
 
-use super::plan::{Answer, Say};
+use super::plan::{Answer, Call, Say};
 
 fn message(
     answer: &Answer,
@@ -29,23 +29,24 @@ fn message(
 fn stop_reason(answer: &Answer) -> &'static str {
     match answer.say {
         Say::Text(_) => "end_turn",
-        Say::Tool { .. } => "tool_use",
+        Say::Tools(_) => "tool_use",
     }
 }
 
 /// The answer to a request that did not ask for a stream.
 pub(super) fn whole(answer: &Answer, id: &str, model: &str) -> Value {
-    let block = match &answer.say {
-        Say::Text(pieces) => json!({"type": "text", "text": pieces.concat()}),
-        Say::Tool { name, input } => {
-            json!({"type": "tool_use", "id": tool_id(id), "name": name, "input": input})
+    let blocks = match &answer.say {
+        Say::Text(pieces) => json!([{"type": "text", "text": pieces.concat()}]),
+        Say::Tools(calls) => {
+            let block = |(n, call): (usize, &Call)| json!({"type": "tool_use", "id": tool_id(id, n), "name": call.name, "input": call.input});
+            calls.iter().enumerate().map(block).collect()
         }
     };
-    message(answer, id, model, &json!([block]), Some(stop_reason(answer)), answer.output_tokens)
+    message(answer, id, model, &blocks, Some(stop_reason(answer)), answer.output_tokens)
 }
 
-fn tool_id(id: &str) -> String {
-    format!("toolu_{id}")
+fn tool_id(id: &str, n: usize) -> String {
+    format!("toolu_{id}_{n}")
 }
 
 /// One event after another, each with the wait before it. `None` means: for ever.
@@ -71,14 +72,23 @@ fn events(answer: &Answer, id: &str, model: &str) -> Vec<(Option<Duration>, Valu
                 }
             }
         }
-        Say::Tool { name, input } => {
-            let block = json!({"type": "tool_use", "id": tool_id(id), "name": name, "input": {}});
-            events.push((now, json!({"type": "content_block_start", "index": 0, "content_block": block})));
-            let delta = json!({"type": "input_json_delta", "partial_json": input.to_string()});
-            events.push((now, json!({"type": "content_block_delta", "index": 0, "delta": delta})));
+        Say::Tools(calls) => {
+            for (index, call) in calls.iter().enumerate() {
+                let block =
+                    json!({"type": "tool_use", "id": tool_id(id, index), "name": call.name, "input": {}});
+                events.push((
+                    now,
+                    json!({"type": "content_block_start", "index": index, "content_block": block}),
+                ));
+                let delta = json!({"type": "input_json_delta", "partial_json": call.input.to_string()});
+                events.push((now, json!({"type": "content_block_delta", "index": index, "delta": delta})));
+                events.push((now, json!({"type": "content_block_stop", "index": index})));
+            }
         }
     }
-    events.push((now, json!({"type": "content_block_stop", "index": 0})));
+    if matches!(answer.say, Say::Text(_)) {
+        events.push((now, json!({"type": "content_block_stop", "index": 0})));
+    }
     events.push((
         now,
         json!({

@@ -1,27 +1,29 @@
 //! The backend of one configured Claude agent: opens sessions, keeps their processes, checks the program.
 
-use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use acg_config::AgentConfig;
 use acg_core::agent::{AgentBackend, AgentError, AgentInfo, AgentSession, SessionSpec};
-use acg_types::{AgentName, Role, SessionId};
+use acg_types::{AgentName, ConversationId, Role, SessionId};
 use async_trait::async_trait;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::NEEDED_VERSION;
 use super::args::{self, ArgError};
+use super::error;
 use super::oneshot::{self, OneShot};
 use super::pool::{Key, Pool};
 use super::process::{Opening, Process, Purpose, StartError};
 use super::session::{ClaudeSession, Transport};
 use super::settings::{ClaudeSettings, Mode};
+use super::surroundings::{Form, Surroundings, split_withheld};
 use super::turn::Hello;
-use super::{env, error, trust};
-use crate::kit::process::{Launch, find_program};
+use crate::kit::process::Launch;
+use crate::registry::BuildParts;
 
 /// Failed starts after which turns are run one process each.
 const TRIES: u32 = 2;
@@ -29,30 +31,11 @@ const TRIES: u32 = 2;
 /// How long all processes may take to end.
 const SHUTDOWN: Duration = Duration::from_secs(20);
 
-/// Arguments of a long-lived process, but for those that depend on the session. Permission mode and setting
-/// sources are always named, so that no settings file can choose a weaker one.
-const ARGS: &[&str] = &[
-    "-p",
-    "--input-format=stream-json",
-    "--output-format=stream-json",
-    "--verbose",
-    "--include-partial-messages",
-    "--permission-prompt-tool=stdio",
-    "--permission-mode=default",
-    "--strict-mcp-config",
-    // The context is rendered into every request, so a changed one is in force at once, after a resume too.
-    "--system-prompt-snapshot=off",
-];
-
 /// One configured Claude agent.
 #[derive(Debug)]
 pub struct ClaudeBackend {
     agent: AgentName,
-    settings: ClaudeSettings,
-    session_args: Vec<String>,
-    cwd: PathBuf,
-    launcher: PathBuf,
-    environment: Vec<(OsString, OsString)>,
+    surroundings: Arc<Surroundings>,
     pool: Arc<Pool>,
     tracker: TaskTracker,
     shutdown: CancellationToken,
@@ -62,23 +45,28 @@ pub struct ClaudeBackend {
 }
 
 impl ClaudeBackend {
-    /// A backend that has started nothing yet. `environment` is the gateway's own, of which an allow-list is
-    /// passed on; `launcher` is the binary that has the launcher's subcommand.
-    pub fn new(
-        agent: AgentName,
+    /// A backend that has started nothing yet.
+    pub(crate) fn new(
+        config: &AgentConfig,
         settings: ClaudeSettings,
-        working_directory: PathBuf,
-        launcher: PathBuf,
-        environment: Vec<(OsString, OsString)>,
+        parts: BuildParts,
     ) -> Result<Self, ArgError> {
+        let (session_args, withheld) = split_withheld(args::check(&settings.new_session_args)?);
         Ok(Self {
-            agent,
-            session_args: args::check(&settings.new_session_args)?,
+            agent: config.name.clone(),
             pool: Arc::new(Pool::new(settings.max_processes, settings.idle_timeout)),
-            settings,
-            cwd: working_directory,
-            launcher,
-            environment,
+            surroundings: Arc::new(Surroundings {
+                settings,
+                session_args,
+                withheld,
+                cwd: config.working_directory.clone(),
+                launcher: parts.launcher,
+                environment: parts.environment,
+                gateway_home: parts.gateway_home,
+                confine_read: config.confine_read.clone(),
+                confine_write: config.confine_write.clone(),
+                lineage: parts.lineage,
+            }),
             tracker: TaskTracker::new(),
             shutdown: CancellationToken::new(),
             sweeping: AtomicBool::new(false),
@@ -90,119 +78,81 @@ impl ClaudeBackend {
         AgentError::Unusable { agent: self.agent.clone(), reason: reason.into() }
     }
 
-    /// What to start, without the session's arguments.
-    async fn launch(
-        &self,
-        args: &[&str],
-        role: &Role,
-        allowed_tools: &[String],
-    ) -> Result<Launch, AgentError> {
-        let env = env::child(&self.environment, &self.settings.env, role, allowed_tools);
-        let path = env.get(OsStr::new("PATH")).cloned();
-        let (command, cwd) = (self.settings.command.clone(), self.cwd.clone());
-        let find = move || find_program(&command, path.as_deref(), &cwd);
-        let program = tokio::task::spawn_blocking(find).await.ok().flatten().ok_or_else(|| {
-            self.unusable(format!(
-                "the program `{}` was not found; install Claude Code or set the agent's `command`",
-                self.settings.command
-            ))
-        })?;
-        let vars: Vec<(OsString, OsString)> =
-            env.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        let cwd = self.cwd.clone();
-        let trusted = self.settings.trust_workspace
-            || tokio::task::spawn_blocking(move || trust::is_trusted(&vars, &cwd)).await.unwrap_or(false);
-        let sources = if trusted { "--setting-sources=user,project,local" } else { "--setting-sources=user" };
-        let fixed = args.iter().copied().chain([sources]).map(OsString::from);
-        Ok(Launch {
-            launcher: self.launcher.clone(),
-            program,
-            args: self.session_args.iter().map(OsString::from).chain(fixed).collect(),
-            env,
-            cwd: self.cwd.clone(),
-            confine: None,
-            serves: None,
-        })
-    }
-
-    async fn start(
-        &self,
-        spec: &SessionSpec,
-        session: &SessionId,
-        resume: bool,
-    ) -> Result<(Process, Hello), OpenError> {
-        let mut launch = self.launch(ARGS, &spec.role, &spec.allowed_tools).await?;
-        let how = if resume { "--resume" } else { "--session-id" };
-        launch.args.push(format!("{how}={session}").into());
-        if let Some(title) = spec.title.as_deref().filter(|_| !resume) {
-            let title: String = title.chars().filter(|c| !c.is_control()).take(200).collect();
-            launch.args.push(format!("--name={title}").into());
-        }
-        let purpose = Purpose {
+    fn starter(&self, spec: &SessionSpec) -> Taker {
+        Taker {
             agent: self.agent.clone(),
-            session: session.clone(),
-            resumed: resume,
-            opening: Opening::Live { context: spec.context.clone() },
-        };
-        Ok(Process::live(&launch, purpose, &self.tracker, &self.shutdown).await?)
+            surroundings: Arc::clone(&self.surroundings),
+            spec: spec.clone(),
+            tracker: self.tracker.clone(),
+            shutdown: self.shutdown.clone(),
+        }
     }
 
     /// A long-lived process for the session.
     async fn open_live(&self, spec: &SessionSpec, session: &SessionId) -> Result<Process, AgentError> {
         self.pool.make_room().await;
-        let mut outcome = self.start(spec, session, spec.resume).await;
+        let starter = self.starter(spec);
+        let mut outcome = starter.live(session, spec.resume).await;
         if let Err(OpenError::Start(StartError::Ended(said))) = &outcome
             && !spec.resume
             && error::is_session_in_use(said)
         {
             // It was prompted once, and the gateway died before it could note that.
-            outcome = self.start(spec, session, true).await;
+            outcome = starter.live(session, true).await;
         }
         match outcome {
             Ok((process, _)) => {
                 self.failures.store(0, Ordering::Relaxed);
                 Ok(process)
             }
+            Err(OpenError::Start(error)) if error.is_final() => Err(told(&self.agent, session, error)),
             Err(OpenError::Agent(error)) => Err(error),
-            Err(OpenError::Start(StartError::Unfit(reason))) => Err(self.unusable(reason)),
-            Err(OpenError::Start(StartError::UnknownSession)) => {
-                Err(AgentError::UnknownSession(session.clone()))
-            }
             Err(OpenError::Start(error)) => {
                 if self.shutdown.is_cancelled() {
                     return Err(AgentError::Closing);
                 }
                 let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
                 tracing::warn!(agent = %self.agent, %session, failures, %error, "Claude did not start");
-                Err(match error {
-                    StartError::Silent(after) => AgentError::Silent(after),
-                    StartError::Protocol(reason) => AgentError::Protocol(reason),
-                    error => self.unusable(format!("Claude did not start: {error}")),
-                })
+                Err(told(&self.agent, session, error))
             }
         }
     }
 
     async fn open_one_shot(&self, spec: &SessionSpec, session: &SessionId) -> Result<Transport, AgentError> {
-        if self.settings.mode == Mode::Auto {
+        let starter = self.starter(spec);
+        let mut form =
+            if self.surroundings.offer(spec).is_nothing() { Form::Toolless } else { Form::OneShot };
+        if form == Form::OneShot {
+            let version = oneshot::version(&starter.launch(Form::Toolless).await?).await;
+            if !version.as_deref().is_some_and(oneshot::blocks_when_its_hook_fails) {
+                tracing::warn!(
+                    agent = %self.agent, %session, version,
+                    "this Claude would run a tool when its gatekeeper fails, so it gets no tools; install \
+                     {NEEDED_VERSION} or newer"
+                );
+                form = Form::Toolless;
+            }
+        }
+        if self.surroundings.settings.mode == Mode::Auto {
             tracing::warn!(
-                agent = %self.agent, %session,
-                "long-lived Claude processes do not start: turns run one process each, without tools, until a probe succeeds"
+                agent = %self.agent, %session, tools = form == Form::OneShot,
+                "long-lived Claude processes do not start: turns run one process each, until a probe succeeds"
             );
         }
-        let launch = self.launch(oneshot::ARGS, &spec.role, &[]).await?;
         Ok(Transport::OneShot {
             starter: OneShot {
                 agent: self.agent.clone(),
                 session: session.clone(),
                 resume: spec.resume,
                 context: spec.context.clone(),
-                launch,
+                launch: starter.launch(form).await?,
+                tools: (form == Form::OneShot).then(|| Arc::clone(&self.surroundings)),
                 tracker: self.tracker.clone(),
                 shutdown: self.shutdown.clone(),
                 file: None,
             },
             process: None,
+            hook: None,
         })
     }
 
@@ -217,6 +167,94 @@ impl ClaudeBackend {
                 pool.sweep().await;
             }
         });
+    }
+}
+
+/// What starts a long-lived process of one session, now or once more.
+#[derive(Debug)]
+pub(crate) struct Taker {
+    agent: AgentName,
+    surroundings: Arc<Surroundings>,
+    spec: SessionSpec,
+    tracker: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+impl Taker {
+    /// What to start, without the session's arguments.
+    async fn launch(&self, form: Form) -> Result<Launch, AgentError> {
+        let (surroundings, spec) = (Arc::clone(&self.surroundings), self.spec.clone());
+        let launch = tokio::task::spawn_blocking(move || surroundings.launch(&spec, form)).await;
+        let launch = launch.unwrap_or_else(|error| Err(error.to_string()));
+        launch.map_err(|reason| AgentError::Unusable { agent: self.agent.clone(), reason })
+    }
+
+    async fn live(&self, session: &SessionId, resume: bool) -> Result<(Process, Hello), OpenError> {
+        let mut launch = self.launch(Form::Live).await?;
+        let how = if resume { "--resume" } else { "--session-id" };
+        launch.args.push(format!("{how}={session}").into());
+        if let Some(title) = self.spec.title.as_deref().filter(|_| !resume) {
+            let title: String = title.chars().filter(|c| !c.is_control()).take(200).collect();
+            launch.args.push(format!("--name={title}").into());
+        }
+        let opening = Opening::Live { context: self.spec.context.clone() };
+        Ok(self.process(launch, session, resume, opening).await?)
+    }
+
+    /// A process that goes on with the session's deferred call: its turn runs already.
+    pub(crate) async fn start(&self, session: &SessionId) -> Result<Process, AgentError> {
+        let mut launch = self.launch(Form::TakeUp).await?;
+        launch.args.push(format!("--resume={session}").into());
+        let opening = Opening::TakeUp { context: self.spec.context.clone() };
+        match self.process(launch, session, true, opening).await {
+            Ok((process, _)) => Ok(process),
+            Err(StartError::Silent(_)) => {
+                Err(AgentError::Protocol("the session has no deferred call (any more)".into()))
+            }
+            Err(error) => Err(told(&self.agent, session, error)),
+        }
+    }
+
+    async fn process(
+        &self,
+        launch: Launch,
+        session: &SessionId,
+        resumed: bool,
+        opening: Opening,
+    ) -> Result<(Process, Hello), StartError> {
+        let purpose = Purpose { agent: self.agent.clone(), session: session.clone(), resumed, opening };
+        Process::live(&launch, purpose, &self.tracker, &self.shutdown).await
+    }
+}
+
+/// Why a process did not start, in the words of the seam.
+fn told(agent: &AgentName, session: &SessionId, error: StartError) -> AgentError {
+    let unusable = |reason: String| AgentError::Unusable { agent: agent.clone(), reason };
+    match error {
+        StartError::Unfit(reason) => unusable(reason),
+        StartError::UnknownSession => AgentError::UnknownSession(session.clone()),
+        StartError::Silent(after) => AgentError::Silent(after),
+        StartError::Protocol(reason) => AgentError::Protocol(reason),
+        error @ (StartError::Ended(_) | StartError::Io(_)) => {
+            unusable(format!("Claude did not start: {error}"))
+        }
+    }
+}
+
+/// A process that is only looked at. It gets no tools and no turn.
+fn probing() -> SessionSpec {
+    SessionSpec {
+        session: None,
+        resume: false,
+        role: Role::guest(),
+        allowed_tools: Vec::new(),
+        policy: Arc::default(),
+        inherit: true,
+        confined: false,
+        conversation: ConversationId(0),
+        title: None,
+        context: None,
+        watcher: "probe".into(),
     }
 }
 
@@ -241,13 +279,13 @@ impl AgentBackend for ClaudeBackend {
         if self.shutdown.is_cancelled() {
             return Err(AgentError::Closing);
         }
-        let mut launch = self.launch(ARGS, &Role::guest(), &[]).await?;
+        let starter = self.starter(&probing());
+        let mut launch = starter.launch(Form::Live).await?;
+        launch.serves = None;
         let session = SessionId::from(uuid::Uuid::new_v4().to_string());
         launch.args.push(format!("--session-id={session}").into());
         launch.args.push("--no-session-persistence".into());
-        let opening = Opening::Live { context: None };
-        let purpose = Purpose { agent: self.agent.clone(), session, resumed: false, opening };
-        match Process::live(&launch, purpose, &self.tracker, &self.shutdown).await {
+        match starter.process(launch, &session, false, Opening::Live { context: None }).await {
             Ok((process, hello)) => {
                 process.close().await;
                 self.failures.store(0, Ordering::Relaxed);
@@ -259,9 +297,10 @@ impl AgentBackend for ClaudeBackend {
                 }
                 Ok(AgentInfo { version: hello.version })
             }
-            Err(StartError::Silent(after)) => Err(AgentError::Silent(after)),
-            Err(StartError::Unfit(reason)) => Err(self.unusable(reason)),
-            Err(error) => Err(self.unusable(format!("Claude did not start: {error}"))),
+            Err(StartError::Protocol(reason)) => {
+                Err(self.unusable(format!("Claude did not start: it broke its protocol: {reason}")))
+            }
+            Err(error) => Err(told(&self.agent, &session, error)),
         }
     }
 
@@ -281,26 +320,24 @@ impl AgentBackend for ClaudeBackend {
         }
         self.sweep();
         let (lease, idle) = self.pool.lease(&session).await?;
-        let key = Key {
-            role: spec.role.clone(),
-            allowed_tools: spec.allowed_tools.clone(),
-            context: spec.context.clone(),
-        };
+        let key = Key::of(&spec, self.surroundings.offer(&spec));
+        let starter = self.starter(&spec);
         if let Some(idle) = idle {
             if idle.key == key && idle.process.answers().await {
                 let transport = Transport::Live { process: idle.process, key };
-                return Ok(Box::new(ClaudeSession::new(session, transport, lease)));
+                return Ok(Box::new(ClaudeSession::new(session, transport, lease, starter)));
             }
             // Another role, or another context: it ends before its session is opened again.
             idle.process.close().await;
         }
-        let one_shot = self.settings.mode == Mode::OneShot || self.failures.load(Ordering::Relaxed) >= TRIES;
+        let one_shot = self.surroundings.settings.mode == Mode::OneShot
+            || self.failures.load(Ordering::Relaxed) >= TRIES;
         let transport = if one_shot {
             self.open_one_shot(&spec, &session).await?
         } else {
             Transport::Live { process: self.open_live(&spec, &session).await?, key }
         };
-        Ok(Box::new(ClaudeSession::new(session, transport, lease)))
+        Ok(Box::new(ClaudeSession::new(session, transport, lease, starter)))
     }
 
     async fn forget(&self, session: &SessionId) {

@@ -74,19 +74,36 @@ const PREFIXES: &[&str] = &[
 const WEAKENING: &[&str] = &["CLAUDE_CODE_DISABLE_COMMAND_INJECTION_CHECK", "DISABLE_PERMISSIONS"];
 
 /// The gateway's own to set, or a way around its decisions: not even the configuration may.
-const RESERVED: &[&str] =
-    &["IS_SANDBOX", "CLAUDECODE", "CLAUDE_CODE_BUBBLEWRAP", "ACG_ROLE", "ACG_ALLOWED_TOOLS", "PWD"];
+const RESERVED: &[&str] = &[
+    "IS_SANDBOX",
+    "CLAUDECODE",
+    "CLAUDE_CODE_BUBBLEWRAP",
+    // Asks no hook.
+    "CLAUDE_CODE_SIMPLE",
+    // Switches hooks of settings off.
+    "CLAUDE_CODE_SAFE_MODE",
+    "CLAUDE_CODE_EVEN_MORE_DANGEROUSLY_SKIP_PERMISSIONS",
+    "CLAUDE_CODE_DISABLE_DEFERRED_TOOL_RESUME",
+    "ACG_ROLE",
+    "ACG_ALLOWED_TOOLS",
+    "ACG_HOOK_TOKEN",
+    "PWD",
+];
 
 /// Whether the configuration's `env:` may set this name.
 pub(crate) fn may_configure(name: &str) -> bool {
     !name.is_empty() && !name.contains(['=', '\0']) && !RESERVED.contains(&name) && !WEAKENING.contains(&name)
 }
 
+/// Whether a variable of the gateway's own environment, or of the user's settings, is passed on.
+pub(crate) fn may_inherit(name: &str) -> bool {
+    (NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+        && !WEAKENING.contains(&name)
+        && !RESERVED.contains(&name)
+}
+
 fn inherited(name: &OsStr) -> bool {
-    name.to_str().is_some_and(|name| {
-        (NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
-            && !WEAKENING.contains(&name)
-    })
+    name.to_str().is_some_and(may_inherit)
 }
 
 /// The environment for one role's process.

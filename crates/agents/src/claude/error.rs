@@ -29,6 +29,12 @@ pub(crate) fn reason(result: &ResultFrame, signs: &Signs) -> EndReason {
     }
 }
 
+/// Whether the turn ended because a call was deferred: taken up once more, it says so in one place only.
+pub(crate) fn is_deferred(result: &ResultFrame) -> bool {
+    let deferred = Some("tool_deferred");
+    result.terminal_reason.as_deref() == deferred || result.stop_reason.as_deref() == deferred
+}
+
 /// The program's words about what went wrong.
 pub(crate) fn words(result: &ResultFrame) -> String {
     if let Some(text) = result.result.as_deref().filter(|text| !text.is_empty()) {

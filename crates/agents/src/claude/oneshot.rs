@@ -1,17 +1,52 @@
 //! One process a turn: the fallback when a long-lived process does not come up.
 //!
-//! Without the control channel nobody can be asked, so the model gets no tools at all, and whatever would still
-//! need a permission is denied by the program itself.
+//! Where the program is known to block a tool when its hook fails, the hook is asked over HTTP about every call;
+//! else the model gets no tools at all, and whatever would still need a permission is denied by the program.
 
 use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
 
 use acg_core::agent::AgentError;
 use acg_types::{AgentName, SessionId};
+use tokio::io::AsyncReadExt as _;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::NEEDED_VERSION;
+use super::hook::HookServer;
 use super::process::{Opening, Process, Purpose, StartError};
-use crate::kit::process::Launch;
+use super::surroundings::Surroundings;
+use super::wire::HOOK_SECONDS;
+use crate::kit::process::{Launch, start};
+
+/// How long the program may take to tell its version (about 0.1 s).
+const VERSION: Duration = Duration::from_secs(15);
+
+/// What the program says its version is.
+pub(crate) async fn version(launch: &Launch) -> Option<String> {
+    let launch = Launch { args: vec!["--version".into()], serves: None, ..launch.clone() };
+    let mut started = start(&launch).ok()?;
+    drop(started.stdin);
+    let mut said = Vec::new();
+    let mut stdout = started.stdout.take(4096);
+    timeout(VERSION, stdout.read_to_end(&mut said)).await.ok()?.ok()?;
+    // Ends it if it should still run, and with it the launcher.
+    drop(started.control);
+    timeout(VERSION, started.child.wait()).await.ok()?.ok()?;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    said.split_whitespace().next().map(str::to_owned)
+}
+
+/// Whether a program of this version blocks a tool when its hook fails: it cannot be asked without a handshake.
+pub(crate) fn blocks_when_its_hook_fails(version: &str) -> bool {
+    let numbers = |version: &str| -> Option<Vec<u64>> {
+        let numbers: Result<Vec<u64>, _> = version.split('.').map(str::parse).collect();
+        numbers.ok().filter(|numbers| numbers.len() == 3)
+    };
+    numbers(version).is_some_and(|version| numbers(NEEDED_VERSION).is_some_and(|needed| version >= needed))
+}
 
 /// Starts the process of each turn of one session.
 #[derive(Debug)]
@@ -23,28 +58,17 @@ pub(crate) struct OneShot {
     pub(crate) context: Option<String>,
     /// Without the session's own arguments and the prompt.
     pub(crate) launch: Launch,
+    /// For a process with tools.
+    pub(crate) tools: Option<Arc<Surroundings>>,
     pub(crate) tracker: TaskTracker,
     pub(crate) shutdown: CancellationToken,
     /// Holds the context while a process reads it. A file, because arguments can be read by everyone.
     pub(crate) file: Option<tempfile::NamedTempFile>,
 }
 
-/// The arguments of a process that cannot be asked.
-pub(crate) const ARGS: &[&str] = &[
-    "-p",
-    "--output-format=stream-json",
-    "--verbose",
-    "--include-partial-messages",
-    "--permission-mode=default",
-    "--permission-prompts=none",
-    "--strict-mcp-config",
-    "--system-prompt-snapshot=off",
-    "--tools",
-    "",
-];
-
 impl OneShot {
-    pub(crate) async fn start(&mut self, prompt: &str) -> Result<Process, AgentError> {
+    /// Starts the process of a turn, and the hook that it asks if it has tools.
+    pub(crate) async fn start(&mut self, prompt: &str) -> Result<(Process, Option<HookServer>), AgentError> {
         let unusable = |error: &dyn std::fmt::Display| AgentError::Unusable {
             agent: self.agent.clone(),
             reason: format!("a process for one turn did not start: {error}"),
@@ -62,8 +86,28 @@ impl OneShot {
             let file = file.map_err(|error| unusable(&error))?;
             launch.args.push("--append-system-prompt-file".into());
             launch.args.push(file.path().into());
+            if let Some(confine) = &mut launch.confine {
+                Arc::make_mut(confine)
+                    .read
+                    .push(file.path().canonicalize().map_err(|error| unusable(&error))?);
+            }
             self.file = Some(file);
         }
+        let hook = match self.tools.clone() {
+            None => None,
+            Some(surroundings) => {
+                let hook = HookServer::start(self.agent.clone(), &self.tracker).await;
+                let hook = hook.map_err(|error| unusable(&error))?;
+                let (url, token) = (hook.url(), hook.token().to_owned());
+                let give = move || {
+                    let settings = surroundings.one_shot_settings(&mut launch, &url, &token, HOOK_SECONDS);
+                    launch.args.push(format!("--settings={settings}").into());
+                    launch
+                };
+                launch = tokio::task::spawn_blocking(give).await.map_err(|error| unusable(&error))?;
+                Some(hook)
+            }
+        };
         let purpose = Purpose {
             agent: self.agent.clone(),
             session: self.session.clone(),
@@ -73,6 +117,29 @@ impl OneShot {
         let process = Process::once(&launch, purpose, &self.tracker, &self.shutdown)
             .map_err(|error: StartError| unusable(&error))?;
         self.resume = true;
-        Ok(process)
+        Ok((process, hook))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_version_that_is_known_to_fail_closed_gets_tools() {
+        for (version, good) in [
+            ("2.1.329", true),
+            ("2.1.330", true),
+            ("2.2.0", true),
+            ("10.0.0", true),
+            ("2.1.328", false),
+            ("1.9.999", false),
+            ("2.1", false),
+            ("2.1.329-beta", false),
+            ("", false),
+            ("unknown", false),
+        ] {
+            assert_eq!(blocks_when_its_hook_fails(version), good, "{version}");
+        }
     }
 }

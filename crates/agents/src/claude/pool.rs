@@ -1,18 +1,21 @@
 //! The processes that wait for their session's next turn.
 //!
 //! Owns who may use a session's process: one lease at a time. Ends processes that were idle for too long, and
-//! the longest idle ones when there are too many. A process serves one role, one list of tools and one context.
+//! the longest idle ones when there are too many. A process serves one role with all that
+//! depends on it, and one context.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use acg_core::agent::AgentError;
-use acg_types::{Role, SessionId};
+use acg_core::agent::{AgentError, SessionSpec};
+use acg_types::{ConversationId, Role, SessionId};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use super::process::Process;
+use super::surroundings::own_settings;
+use super::tools::Offer;
 
 /// How long a session waits for another use of itself to end: the core never makes it wait.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,6 +26,26 @@ pub(crate) struct Key {
     pub(crate) role: Role,
     pub(crate) allowed_tools: Vec<String>,
     pub(crate) context: Option<String>,
+    pub(crate) offer: Offer,
+    pub(crate) own_settings: bool,
+    pub(crate) inherit: bool,
+    pub(crate) confined: bool,
+    pub(crate) conversation: ConversationId,
+}
+
+impl Key {
+    pub(crate) fn of(spec: &SessionSpec, offer: Offer) -> Self {
+        Self {
+            role: spec.role.clone(),
+            allowed_tools: spec.allowed_tools.clone(),
+            context: spec.context.clone(),
+            offer,
+            own_settings: own_settings(spec),
+            inherit: spec.inherit,
+            confined: spec.confined,
+            conversation: spec.conversation,
+        }
+    }
 }
 
 #[derive(Debug)]

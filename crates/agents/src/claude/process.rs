@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use acg_core::agent::AgentError;
 use acg_types::{AgentEvent, AgentName, Decision, PermissionId, SessionId};
-use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, ChildStdin, ChildStdout};
@@ -44,6 +43,8 @@ const UNREAD: usize = 64 * 1024 * 1024;
 pub(crate) enum Opening {
     /// Long-lived, with a handshake.
     Live { context: Option<String> },
+    /// The same, and it goes on with a deferred call at once: its turn runs from the start.
+    TakeUp { context: Option<String> },
     /// For one prompt, given as text on stdin.
     Once { prompt: String },
 }
@@ -72,6 +73,13 @@ pub(crate) enum StartError {
     Silent(Duration),
     #[error("it cannot be started: {0}")]
     Io(#[from] std::io::Error),
+}
+
+impl StartError {
+    /// Trying once more, or in another way, would not help.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self, Self::Unfit(_) | Self::UnknownSession)
+    }
 }
 
 enum Command {
@@ -146,6 +154,10 @@ impl Process {
             Opening::Live { context } => {
                 let (machine, effects) =
                     Machine::new(purpose.agent.clone(), purpose.resumed, context.as_deref());
+                (machine, effects, None)
+            }
+            Opening::TakeUp { context } => {
+                let (machine, effects) = Machine::taking_up(purpose.agent.clone(), context.as_deref());
                 (machine, effects, None)
             }
             Opening::Once { prompt } => {
@@ -394,7 +406,7 @@ impl Task {
     fn apply(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Send(frame) => self.send(&frame),
+                Effect::Send(frame) => self.send(frame),
                 Effect::Event(event) => self.backlog.push_back(Ok(event)),
                 Effect::Ready(hello) => self.tell_ready(Ok(hello)),
                 Effect::Fault(fault) => {
@@ -424,10 +436,9 @@ impl Task {
         }
     }
 
-    fn send(&mut self, frame: &Value) {
-        let mut line = frame.to_string();
-        line.push('\n');
-        self.write(line.as_bytes());
+    fn send(&mut self, mut frame: String) {
+        frame.push('\n');
+        self.write(frame.as_bytes());
     }
 
     fn write(&mut self, bytes: &[u8]) {

@@ -7,6 +7,8 @@ use acg_types::{AgentEvent, Decision, EndReason, PermissionId, SessionId, TurnEn
 use async_trait::async_trait;
 use tokio::time::{Instant, timeout_at};
 
+use super::backend::Taker;
+use super::hook::HookServer;
 use super::oneshot::OneShot;
 use super::pool::{Key, Lease};
 use super::process::Process;
@@ -23,6 +25,7 @@ pub(crate) enum Transport {
     OneShot {
         starter: OneShot,
         process: Option<Process>,
+        hook: Option<HookServer>,
     },
     /// Killed.
     Gone,
@@ -35,13 +38,17 @@ pub(crate) struct ClaudeSession {
     /// Held for as long as the session is open.
     lease: Option<Lease>,
     running: bool,
+    /// The last turn ended with a call that waits: the process must be gone before that is taken up.
+    deferred: bool,
+    /// Starts the process that takes a deferred call up.
+    taker: Taker,
     /// The end of a cancelled turn, for whoever still asks for events.
     ended: Option<TurnEnd>,
 }
 
 impl ClaudeSession {
-    pub(crate) fn new(id: SessionId, transport: Transport, lease: Lease) -> Self {
-        Self { id, transport, lease: Some(lease), running: false, ended: None }
+    pub(crate) fn new(id: SessionId, transport: Transport, lease: Lease, taker: Taker) -> Self {
+        Self { id, transport, lease: Some(lease), running: false, deferred: false, taker, ended: None }
     }
 
     fn process(&mut self) -> Result<&mut Process, AgentError> {
@@ -83,8 +90,9 @@ impl AgentSession for ClaudeSession {
                 self.running = true;
                 process.prompt(prompt).await
             }
-            Transport::OneShot { starter, process } => {
-                *process = Some(starter.start(prompt).await?);
+            Transport::OneShot { starter, process, hook } => {
+                let (started, asked) = starter.start(prompt).await?;
+                (*process, *hook) = (Some(started), asked);
                 self.running = true;
                 Ok(())
             }
@@ -92,18 +100,46 @@ impl AgentSession for ClaudeSession {
         }
     }
 
+    async fn take_up(&mut self) -> Result<(), AgentError> {
+        self.ended = None;
+        let Transport::Live { process, key } = std::mem::replace(&mut self.transport, Transport::Gone) else {
+            return Err(AgentError::Protocol("a process for one turn cannot take up a deferred one".into()));
+        };
+        // It was started so that it leaves a deferred call alone.
+        process.close().await;
+        let process = self.taker.start(&self.id).await?;
+        self.transport = Transport::Live { process, key };
+        self.running = true;
+        Ok(())
+    }
+
     async fn next_event(&mut self) -> Result<AgentEvent, AgentError> {
         if let Some(end) = self.ended.take() {
             return Ok(AgentEvent::End(end));
         }
-        let event = self.process()?.next().await;
-        if matches!(event, Ok(AgentEvent::End(_))) {
+        let event = match &mut self.transport {
+            Transport::OneShot { process: Some(process), hook: Some(hook), .. } => tokio::select! {
+                biased;
+                Some(question) = hook.next() => Ok(question),
+                event = process.next() => event,
+            },
+            _ => self.process()?.next().await,
+        };
+        if let Ok(AgentEvent::End(end)) = &event {
             self.running = false;
+            self.deferred = end.reason == EndReason::Deferred;
+            if let Transport::OneShot { hook, .. } = &mut self.transport {
+                *hook = None;
+            }
         }
         event
     }
 
     async fn answer(&mut self, id: &PermissionId, decision: Decision) -> Result<(), AgentError> {
+        if let Transport::OneShot { hook: Some(hook), .. } = &self.transport {
+            hook.answer(id, decision);
+            return Ok(());
+        }
         self.process()?.answer(id.clone(), decision).await
     }
 
@@ -117,11 +153,13 @@ impl AgentSession for ClaudeSession {
             // Too slow, or cannot be asked: the whole group goes.
             match std::mem::replace(&mut self.transport, Transport::Gone) {
                 Transport::Live { process, .. } => process.kill().await,
-                Transport::OneShot { starter, process } => {
+                Transport::OneShot { starter, process, hook } => {
+                    // Refuses what is still asked.
+                    drop(hook);
                     if let Some(process) = process {
                         process.kill().await;
                     }
-                    self.transport = Transport::OneShot { starter, process: None };
+                    self.transport = Transport::OneShot { starter, process: None, hook: None };
                 }
                 Transport::Gone => {}
             }
@@ -142,6 +180,7 @@ impl Drop for ClaudeSession {
         let lease = self.lease.take();
         if let (Transport::Live { process, key }, Some(lease)) = (transport, lease)
             && !self.running
+            && !self.deferred
             && process.is_alive()
         {
             lease.give_back(process, key);

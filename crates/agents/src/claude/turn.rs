@@ -4,13 +4,15 @@
 //! lets a tool run by itself: an allowed call is answered only when the program comes back with exactly the
 //! input that was allowed, and everything outside a turn, unknown or unreadable is refused.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use acg_types::{AgentEvent, AgentName, Decision, EndReason, PermissionId, ToolCall, TurnEnd};
 use serde_json::Value;
 
 use super::NEEDED_VERSION;
 use super::error::{self, Signs};
+use super::input::Input;
+use super::message::Message;
 use super::usage::Meter;
 use super::wire::{self, Assistant, Block, Frame, HOOK, HookAnswer, Request, Response, ResultFrame};
 
@@ -24,7 +26,7 @@ const MAX_OPEN: usize = 256;
 #[derive(Debug, PartialEq)]
 pub(crate) enum Effect {
     /// Write this frame.
-    Send(Value),
+    Send(String),
     /// Tell the core.
     Event(AgentEvent),
     /// The handshake is done.
@@ -56,6 +58,9 @@ pub(crate) enum Fault {
 enum Phase {
     /// The initialize request is out.
     Starting,
+    /// The same, in a process that takes up a deferred call by itself, and asks about it before it answers us or
+    /// after. What it asks is kept for the turn, which begins with the first sign of it after the handshake.
+    TakingUp { hello: Option<Hello>, begun: bool, asked: Vec<(String, Request)> },
     /// Between turns.
     Idle,
     /// The prompt is out; what comes before the program has begun with it belongs to a turn of its own making.
@@ -71,19 +76,35 @@ struct Turn {
     cancelled: bool,
     spoke: bool,
     signs: Signs,
+    /// The message of the model whose calls are asked about.
+    message: Message,
     /// Questions that wait for the core, by the program's request id.
     open: HashMap<PermissionId, Question>,
+    /// Those of them that the core has not been told of: their message is still being written, and only when it
+    /// is whole can be told whether they can be deferred.
+    held: Vec<PermissionId>,
     /// Calls that may run when the program comes back with exactly this.
-    allowed: HashMap<String, (String, Value)>,
+    allowed: HashMap<String, (String, Input)>,
+    /// Calls about which the user's own settings decide: what those ask about is refused.
+    own: HashSet<String>,
+    /// We have answered `defer`.
+    deferred: bool,
 }
 
 #[derive(Debug)]
 struct Question {
     by_hook: bool,
+    subagent: bool,
+    deferrable: bool,
     call: String,
     tool: String,
-    input: Value,
+    input: Input,
 }
+
+/// What the model is told when a call cannot be deferred but nobody has answered.
+const ASK_AGAIN: &str = "nobody has answered yet, and this call cannot wait; ask again later";
+/// What it is told when the user's own settings would ask.
+const OWN_SETTINGS_ASK: &str = "your own settings would ask; nobody is asked here";
 
 /// The state of one process.
 #[derive(Debug)]
@@ -101,6 +122,13 @@ impl Machine {
         (machine, vec![Effect::Send(wire::initialize(INITIALIZE, context))])
     }
 
+    /// A long-lived process that goes on with a deferred call without a prompt, and the frames that open it.
+    pub(crate) fn taking_up(agent: AgentName, context: Option<&str>) -> (Self, Vec<Effect>) {
+        let (machine, effects) = Self::new(agent, true, context);
+        let phase = Phase::TakingUp { hello: None, begun: false, asked: Vec::new() };
+        (Self { phase, ..machine }, effects)
+    }
+
     /// A process that was started for one prompt, and cannot be answered.
     pub(crate) fn one_shot(agent: AgentName, resumed: bool) -> Self {
         Self { agent, phase: Phase::Running(Turn::default()), meter: Meter::new(resumed), requests: 0 }
@@ -112,7 +140,7 @@ impl Machine {
     }
 
     pub(crate) fn is_starting(&self) -> bool {
-        matches!(self.phase, Phase::Starting)
+        matches!(self.phase, Phase::Starting | Phase::TakingUp { .. })
     }
 
     /// Begins a turn; `uuid` is the prompt's own id. `None` if the process is not idle.
@@ -136,7 +164,17 @@ impl Machine {
             }
             Decision::Allow => wire::tool_allowed(id, &question.input),
             Decision::Deny { reason } => question.denied(id, reason),
-            Decision::Defer | Decision::OwnSettings => question.denied(id, "nobody could be asked"),
+            Decision::Defer if question.by_hook && question.deferrable => {
+                turn.deferred = true;
+                wire::hook_answer(id, HookAnswer::Defer)
+            }
+            Decision::Defer => question.denied(id, ASK_AGAIN),
+            Decision::OwnSettings if question.by_hook => {
+                turn.own.insert(question.call);
+                wire::hook_answer(id, HookAnswer::NoOpinion)
+            }
+            // The program asks because the user's settings do not allow it.
+            Decision::OwnSettings => question.denied(id, OWN_SETTINGS_ASK),
         };
         vec![Effect::Send(frame)]
     }
@@ -148,12 +186,14 @@ impl Machine {
             Phase::Running(turn) => {
                 turn.cancelled = true;
                 turn.allowed.clear();
+                turn.own.clear();
+                turn.held.clear();
                 for (id, question) in turn.open.drain() {
                     effects.push(Effect::Send(question.denied(&id, "the turn was cancelled")));
                 }
             }
             Phase::Waiting { cancelled, .. } => *cancelled = true,
-            Phase::Starting | Phase::Idle | Phase::Broken => return effects,
+            Phase::Starting | Phase::TakingUp { .. } | Phase::Idle | Phase::Broken => return effects,
         }
         effects.push(self.interruption());
         effects
@@ -180,12 +220,18 @@ impl Machine {
     fn frame(&mut self, frame: Frame) -> Vec<Effect> {
         match (&mut self.phase, frame) {
             (Phase::Broken, _) => Vec::new(),
-            (Phase::Starting, Frame::Response(response)) if response.id == INITIALIZE => self.hello(response),
-            (Phase::Starting, Frame::Result(result)) => self.fault(if error::is_unknown_session(&result) {
-                Fault::UnknownSession
-            } else {
-                Fault::Protocol(format!("a result before it was ready: {}", error::words(&result)))
-            }),
+            (Phase::Starting | Phase::TakingUp { .. }, Frame::Response(response))
+                if response.id == INITIALIZE =>
+            {
+                self.hello(response)
+            }
+            (Phase::Starting | Phase::TakingUp { hello: None, .. }, Frame::Result(result)) => {
+                self.fault(if error::is_unknown_session(&result) {
+                    Fault::UnknownSession
+                } else {
+                    Fault::Protocol(format!("a result before it was ready: {}", error::words(&result)))
+                })
+            }
             (Phase::Waiting { prompt, .. }, Frame::Started { prompt: started }) if *prompt == started => {
                 self.begin()
             }
@@ -193,6 +239,21 @@ impl Machine {
                 self.begin()
             }
             (Phase::Running(turn), Frame::Request { id, request }) => turn.question(&self.agent, id, request),
+            (Phase::TakingUp { begun, asked, .. }, Frame::Request { id, request })
+                if asked.len() < MAX_OPEN =>
+            {
+                *begun = true;
+                asked.push((id, request));
+                self.take_up()
+            }
+            (Phase::TakingUp { asked, .. }, Frame::Withdrawn { id }) => {
+                asked.retain(|(asked, _)| *asked != id);
+                Vec::new()
+            }
+            (Phase::TakingUp { begun, .. }, Frame::Started { .. }) => {
+                *begun = true;
+                self.take_up()
+            }
             (_, Frame::Request { id, request }) => {
                 vec![Effect::Send(refuse(&id, &request, "no turn is running"))]
             }
@@ -210,8 +271,23 @@ impl Machine {
                 Vec::new()
             }
             (Phase::Running(turn), frame) => turn.frame(&self.agent, frame),
-            (Phase::Starting | Phase::Idle | Phase::Waiting { .. }, _) => Vec::new(),
+            (Phase::Starting | Phase::TakingUp { .. } | Phase::Idle | Phase::Waiting { .. }, _) => Vec::new(),
         }
+    }
+
+    /// Begins the turn of a deferred call, once the program is known to be fit and has begun with it.
+    fn take_up(&mut self) -> Vec<Effect> {
+        let Phase::TakingUp { hello: Some(hello), begun: true, asked } = &mut self.phase else {
+            return Vec::new();
+        };
+        let (hello, asked) = (std::mem::take(hello), std::mem::take(asked));
+        let mut turn = Turn::default();
+        let mut effects = vec![Effect::Ready(hello)];
+        for (id, request) in asked {
+            effects.extend(turn.question(&self.agent, id, request));
+        }
+        self.phase = Phase::Running(turn);
+        effects
     }
 
     fn begin(&mut self) -> Vec<Effect> {
@@ -241,13 +317,18 @@ impl Machine {
         let absent =
             |key: &str| account.is_some_and(|it| it.get(key).is_none_or(Value::is_null) || is(key, "none"));
         let logged_in = !(is("apiProvider", "firstParty") && absent("tokenSource") && absent("apiKeySource"));
+        let told = Hello { version, logged_in };
+        if let Phase::TakingUp { hello, .. } = &mut self.phase {
+            *hello = Some(told);
+            return self.take_up();
+        }
         self.phase = Phase::Idle;
-        vec![Effect::Ready(Hello { version, logged_in })]
+        vec![Effect::Ready(told)]
     }
 }
 
 impl Question {
-    fn denied(&self, id: &str, reason: &str) -> Value {
+    fn denied(&self, id: &str, reason: &str) -> String {
         if self.by_hook {
             wire::hook_answer(id, HookAnswer::Deny(reason))
         } else {
@@ -257,7 +338,7 @@ impl Question {
 }
 
 /// Refuses a request in the form that fits it.
-fn refuse(id: &str, request: &Request, reason: &str) -> Value {
+fn refuse(id: &str, request: &Request, reason: &str) -> String {
     match request {
         Request::Hook { .. } => wire::hook_answer(id, HookAnswer::Deny(reason)),
         Request::CanUse { .. } => wire::tool_denied(id, reason),
@@ -268,7 +349,7 @@ fn refuse(id: &str, request: &Request, reason: &str) -> Value {
 impl Turn {
     /// A control request during the turn.
     fn question(&mut self, agent: &AgentName, id: String, request: Request) -> Vec<Effect> {
-        let reason = match &request {
+        let refusal = match &request {
             _ if self.cancelled => "the turn was cancelled",
             Request::Hook { callback, .. } if callback != HOOK => "an unknown callback",
             Request::Hook { event, .. } if event != "PreToolUse" => "an unknown hook event",
@@ -276,65 +357,113 @@ impl Turn {
             _ if self.open.contains_key(&id) => "a question with this id is open already",
             _ => "",
         };
-        if !reason.is_empty() {
-            return vec![Effect::Send(refuse(&id, &request, reason))];
+        if !refusal.is_empty() {
+            return vec![Effect::Send(refuse(&id, &request, refusal))];
         }
         let question = match request {
-            Request::Hook { tool, input, call, .. } => {
-                // A call is asked about anew: what was allowed under its id before does not count.
+            Request::Hook { tool, input, call, subagent, .. } => {
+                // A call is asked about anew: what was decided under its id before does not count.
                 self.allowed.remove(&call);
-                Question { by_hook: true, call, tool, input }
+                self.own.remove(&call);
+                Question { by_hook: true, subagent, deferrable: false, call, tool, input }
             }
             Request::CanUse { tool, input, call } => {
                 if self.allowed.remove(&call).is_some_and(|allowed| allowed == (tool.clone(), input.clone()))
                 {
                     return vec![Effect::Send(wire::tool_allowed(&id, &input))];
                 }
+                if self.own.remove(&call) {
+                    return vec![Effect::Send(wire::tool_denied(&id, OWN_SETTINGS_ASK))];
+                }
                 // Another input than the one that was allowed (a hook of the user's may have changed it), or a
                 // call that the hook never saw.
-                Question { by_hook: false, call, tool, input }
+                Question { by_hook: false, subagent: false, deferrable: false, call, tool, input }
             }
             Request::Unknown { .. } => return vec![Effect::Send(refuse(&id, &request, ""))],
         };
-        let call = ToolCall::new(
-            agent.clone(),
-            question.tool.clone(),
-            question.input.clone(),
-            Some(question.call.clone()),
-        );
+        let wait = question.by_hook && !question.subagent && self.message.is_being_written();
         self.open.insert(id.clone(), question);
-        vec![Effect::Event(AgentEvent::Permission { id, call, whole: true, deferrable: false })]
+        if wait {
+            self.held.push(id);
+            return Vec::new();
+        }
+        self.ask(agent, id)
     }
 
-    /// Any frame but requests and results.
+    /// Tells the core of a question.
+    fn ask(&mut self, agent: &AgentName, id: PermissionId) -> Vec<Effect> {
+        let Some(question) = self.open.get_mut(&id) else { return Vec::new() };
+        question.deferrable =
+            question.by_hook && !question.subagent && self.message.may_defer(&question.call);
+        let call = ToolCall {
+            agent: agent.clone(),
+            tool: question.tool.clone(),
+            params: question.input.value().clone(),
+            raw: question.input.raw().to_owned(),
+            call_id: Some(question.call.clone()),
+        };
+        // The program sends the whole input, of every tool.
+        let (whole, deferrable) = (true, question.deferrable);
+        vec![Effect::Event(AgentEvent::Permission { id, call, whole, deferrable })]
+    }
+
+    /// Tells the core of what was held back: the message is whole, or will never be.
+    fn ask_held(&mut self, agent: &AgentName) -> Vec<Effect> {
+        std::mem::take(&mut self.held).into_iter().flat_map(|id| self.ask(agent, id)).collect()
+    }
+
+    fn withdraw(&mut self, id: PermissionId) -> Vec<Effect> {
+        let untold = self.held.iter().position(|held| *held == id).map(|at| self.held.remove(at)).is_some();
+        if self.open.remove(&id).is_none() || untold {
+            return Vec::new();
+        }
+        vec![Effect::Event(AgentEvent::PermissionWithdrawn { id })]
+    }
+
     fn frame(&mut self, agent: &AgentName, frame: Frame) -> Vec<Effect> {
         match frame {
-            Frame::Withdrawn { id } => {
-                self.open.remove(&id);
-                Vec::new()
-            }
+            Frame::Withdrawn { id } => self.withdraw(id),
             Frame::Delta { text } => vec![Effect::Event(AgentEvent::TextDelta(text))],
             Frame::Thinking => vec![Effect::Event(AgentEvent::Thought)],
+            Frame::MessageStart => {
+                let effects = self.ask_held(agent);
+                self.message.starts();
+                effects
+            }
+            Frame::MessageStop => {
+                self.message.stops();
+                self.ask_held(agent)
+            }
             Frame::Retry(retry) => {
+                // What was being written is thrown away.
+                self.message = Message::default();
+                let mut effects = self.ask_held(agent);
                 let status = retry.error_status.map_or(String::new(), |status| format!(" {status}"));
                 let error = retry.error.as_deref().unwrap_or("error");
                 let text = format!("{error}{status}, attempt {} of {}", retry.attempt, retry.max_retries);
-                vec![Effect::Event(AgentEvent::Retrying(text))]
+                effects.push(Effect::Event(AgentEvent::Retrying(text)));
+                effects
             }
             Frame::Assistant(message) => self.assistant(agent, message),
             Frame::Results(results) => results
                 .into_iter()
-                .map(|result| AgentEvent::ToolFinished { call_id: result.call, is_error: result.is_error })
+                .map(|result| {
+                    self.message.finished(&result.call);
+                    AgentEvent::ToolFinished { call_id: result.call, is_error: result.is_error }
+                })
                 .map(Effect::Event)
                 .collect(),
             Frame::LimitReached => {
                 self.signs.limit = true;
                 Vec::new()
             }
+            Frame::Requesting { .. } => {
+                self.message.never_ends();
+                self.ask_held(agent)
+            }
             Frame::Response(_)
             | Frame::Request { .. }
             | Frame::Started { .. }
-            | Frame::Requesting { .. }
             | Frame::Result(_)
             | Frame::Other => Vec::new(),
         }
@@ -347,6 +476,9 @@ impl Turn {
             return Vec::new();
         }
         let mut effects = Vec::new();
+        if message.top_level {
+            self.message.continues(message.message.as_deref());
+        }
         for block in message.blocks {
             match block {
                 Block::Text { text } if message.top_level && !text.is_empty() => {
@@ -355,6 +487,9 @@ impl Turn {
                 }
                 Block::Thinking {} => effects.push(Effect::Event(AgentEvent::Thought)),
                 Block::ToolUse { id, name, input } => {
+                    if message.top_level {
+                        self.message.calls(&id);
+                    }
                     let call = ToolCall::new(agent.clone(), name, input, Some(id));
                     effects.push(Effect::Event(AgentEvent::ToolStarted(call)));
                 }
@@ -365,10 +500,23 @@ impl Turn {
     }
 
     fn end(&mut self, result: &ResultFrame, meter: &mut Meter) -> TurnEnd {
-        let reason = if self.cancelled { EndReason::Cancelled } else { error::reason(result, &self.signs) };
-        let failed = !matches!(reason, EndReason::Completed | EndReason::Cancelled);
+        let reason = match (self.cancelled, error::is_deferred(result)) {
+            (true, _) => EndReason::Cancelled,
+            (false, true) if self.deferred => EndReason::Deferred,
+            (false, true) => EndReason::Failed,
+            (false, false) => error::reason(result, &self.signs),
+        };
+        let words = match reason {
+            EndReason::Completed | EndReason::Cancelled | EndReason::Deferred => None,
+            // Nobody would ever take it up.
+            EndReason::Failed if error::is_deferred(result) => Some(
+                "a hook in the user's own Claude settings answered `defer`, which ends the turn; remove it"
+                    .to_owned(),
+            ),
+            _ => Some(error::words(result)),
+        };
         let text = result.result.clone().filter(|text| !text.is_empty() && !result.is_error && !self.spoke);
-        TurnEnd { reason, text, error: failed.then(|| error::words(result)), usage: Some(meter.turn(result)) }
+        TurnEnd { reason, text, error: words, usage: Some(meter.turn(result)) }
     }
 }
 

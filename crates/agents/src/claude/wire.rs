@@ -6,25 +6,43 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
+
+use super::input::Input;
 
 /// The name under which our PreToolUse callback is registered.
 pub(crate) const HOOK: &str = "acg";
 
 /// How long Claude waits for the answer to one callback. A person may sleep over it.
-const HOOK_TIMEOUT_SECONDS: u32 = 86_400;
+pub(crate) const HOOK_SECONDS: u32 = 86_400;
 
 /// A frame from the program.
 #[derive(Debug)]
 pub(crate) enum Frame {
     Response(Response),
-    Request { id: String, request: Request },
-    Withdrawn { id: String },
-    Started { prompt: String },
-    Requesting { prompts: Vec<String> },
+    Request {
+        id: String,
+        request: Request,
+    },
+    Withdrawn {
+        id: String,
+    },
+    Started {
+        prompt: String,
+    },
+    Requesting {
+        prompts: Vec<String>,
+    },
     Retry(Retry),
     Thinking,
-    Delta { text: String },
+    Delta {
+        text: String,
+    },
+    /// A message of the model begins to be streamed, at the top level.
+    MessageStart,
+    /// It is whole: no more calls belong to it.
+    MessageStop,
     Assistant(Assistant),
     Results(Vec<ToolResult>),
     Result(Box<ResultFrame>),
@@ -43,9 +61,18 @@ pub(crate) struct Response {
 #[derive(Debug, PartialEq)]
 pub(crate) enum Request {
     /// A tool is about to be used; asked for every call.
-    Hook { callback: String, event: String, tool: String, input: Value, call: String },
-    /// A tool needs a permission; asked when the hook says `ask`.
-    CanUse { tool: String, input: Value, call: String },
+    Hook {
+        callback: String,
+        event: String,
+        tool: String,
+        input: Input,
+        call: String,
+        /// True for a call of a subagent.
+        subagent: bool,
+    },
+    /// A tool needs a permission; asked when the hook says `ask`, and for every call that the hook was not asked
+    /// about.
+    CanUse { tool: String, input: Input, call: String },
     /// Anything else, malformed ones too: to be refused.
     Unknown { subtype: String },
 }
@@ -65,6 +92,8 @@ pub(crate) struct Retry {
 pub(crate) struct Assistant {
     /// False inside a subagent.
     pub(crate) top_level: bool,
+    /// The model's id of the message; the program sends each block of it in a frame of its own.
+    pub(crate) message: Option<String>,
     /// Set for a made-up message: `authentication_failed`, `rate_limit`, `server_error`, …
     pub(crate) error: Option<String>,
     pub(crate) blocks: Vec<Block>,
@@ -102,6 +131,7 @@ pub(crate) struct ResultFrame {
     pub(crate) result: Option<String>,
     pub(crate) errors: Vec<String>,
     pub(crate) terminal_reason: Option<String>,
+    pub(crate) stop_reason: Option<String>,
     pub(crate) api_error_status: Option<u64>,
     pub(crate) total_cost_usd: Option<f64>,
     pub(crate) duration_ms: Option<u64>,
@@ -159,7 +189,7 @@ pub(crate) fn parse(line: &[u8]) -> Result<Frame, WireError> {
         "control_response" => frame.get_mut("response").map(Value::take).map_or(Frame::Other, response),
         "control_request" => {
             let id = owned(&frame, "request_id").ok_or(WireError::NoId)?;
-            let request = frame.get("request").map_or_else(|| unknown(&Value::Null), request);
+            let request = request(line).unwrap_or_else(|| unknown(frame.get("request")));
             Frame::Request { id, request }
         }
         "control_cancel_request" => {
@@ -172,6 +202,7 @@ pub(crate) fn parse(line: &[u8]) -> Result<Frame, WireError> {
         "stream_event" => stream_event(&frame),
         "assistant" => Frame::Assistant(Assistant {
             top_level: top_level(&frame),
+            message: frame.pointer("/message/id").and_then(Value::as_str).map(str::to_owned),
             error: owned(&frame, "error"),
             blocks: blocks(&frame),
         }),
@@ -199,32 +230,75 @@ fn response(mut response: Value) -> Frame {
     Frame::Response(Response { id, body })
 }
 
-fn unknown(request: &Value) -> Request {
-    Request::Unknown { subtype: owned(request, "subtype").unwrap_or_default() }
+fn unknown(request: Option<&Value>) -> Request {
+    Request::Unknown { subtype: request.and_then(|request| owned(request, "subtype")).unwrap_or_default() }
 }
 
-fn request(request: &Value) -> Request {
-    let read = || {
-        Some(match text(request, "subtype")? {
-            "hook_callback" => {
-                let input = request.get("input")?;
-                Request::Hook {
-                    callback: owned(request, "callback_id")?,
-                    event: owned(input, "hook_event_name")?,
-                    tool: owned(input, "tool_name")?,
-                    input: input.get("tool_input")?.clone(),
-                    call: owned(input, "tool_use_id")?,
-                }
+#[derive(Deserialize)]
+struct RequestFrame<'a> {
+    #[serde(borrow)]
+    request: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct Kind {
+    subtype: String,
+}
+
+#[derive(Deserialize)]
+struct HookRequest<'a> {
+    callback_id: String,
+    #[serde(borrow)]
+    input: HookInput<'a>,
+}
+
+#[derive(Deserialize)]
+struct CanUseRequest<'a> {
+    tool_name: String,
+    #[serde(borrow)]
+    input: &'a RawValue,
+    tool_use_id: String,
+}
+
+/// What a hook is told of a call, over whichever way.
+#[derive(Deserialize)]
+pub(crate) struct HookInput<'a> {
+    pub(crate) hook_event_name: String,
+    pub(crate) tool_name: String,
+    #[serde(borrow)]
+    pub(crate) tool_input: &'a RawValue,
+    pub(crate) tool_use_id: String,
+    #[serde(default)]
+    pub(crate) agent_id: Option<Value>,
+}
+
+/// Reads a request anew from the line, so that the input's own bytes are kept. A key given twice is an error
+/// here, and so is what cannot be read: both are refused.
+fn request(line: &[u8]) -> Option<Request> {
+    let text = serde_json::from_slice::<RequestFrame<'_>>(line).ok()?.request.get();
+    Some(match serde_json::from_str::<Kind>(text).ok()?.subtype.as_str() {
+        "hook_callback" => {
+            let request: HookRequest<'_> = serde_json::from_str(text).ok()?;
+            let hook = request.input;
+            Request::Hook {
+                callback: request.callback_id,
+                event: hook.hook_event_name,
+                tool: hook.tool_name,
+                input: Input::read(hook.tool_input)?,
+                call: hook.tool_use_id,
+                subagent: hook.agent_id.is_some_and(|id| !id.is_null()),
             }
-            "can_use_tool" => Request::CanUse {
-                tool: owned(request, "tool_name")?,
-                input: request.get("input")?.clone(),
-                call: owned(request, "tool_use_id")?,
-            },
-            _ => return None,
-        })
-    };
-    read().unwrap_or_else(|| unknown(request))
+        }
+        "can_use_tool" => {
+            let request: CanUseRequest<'_> = serde_json::from_str(text).ok()?;
+            Request::CanUse {
+                tool: request.tool_name,
+                input: Input::read(request.input)?,
+                call: request.tool_use_id,
+            }
+        }
+        _ => return None,
+    })
 }
 
 fn system(frame: Value) -> Frame {
@@ -251,6 +325,8 @@ fn stream_event(frame: &Value) -> Frame {
             .pointer("/delta/text")
             .and_then(Value::as_str)
             .map_or(Frame::Other, |text| Frame::Delta { text: text.to_owned() }),
+        (Some("message_start"), _) => Frame::MessageStart,
+        (Some("message_stop"), _) => Frame::MessageStop,
         (Some("content_block_start"), _)
             if event.pointer("/content_block/type").and_then(Value::as_str) == Some("thinking") =>
         {
@@ -280,24 +356,24 @@ fn results(frame: &Value) -> Vec<ToolResult> {
 
 /// Opens the control channel: our callback sees every tool call and blocks it when we fail, and `context` stays
 /// in the system prompt of every request, after compaction too.
-pub(crate) fn initialize(id: &str, context: Option<&str>) -> Value {
+pub(crate) fn initialize(id: &str, context: Option<&str>) -> String {
     let mut request = json!({
         "subtype": "initialize",
         "hooks": {"PreToolUse": [{
             "matcher": null,
             "hookCallbackIds": [HOOK],
             "onFailure": "block",
-            "timeout": HOOK_TIMEOUT_SECONDS,
+            "timeout": HOOK_SECONDS,
         }]},
     });
     if let (Some(context), Some(request)) = (context, request.as_object_mut()) {
         request.insert("appendSystemPrompt".into(), context.into());
     }
-    json!({"type": "control_request", "request_id": id, "request": request})
+    json!({"type": "control_request", "request_id": id, "request": request}).to_string()
 }
 
 /// A prompt with an id of ours, by which the program tells when it begins.
-pub(crate) fn prompt(uuid: &str, text: &str) -> Value {
+pub(crate) fn prompt(uuid: &str, text: &str) -> String {
     json!({
         "type": "user",
         "uuid": uuid,
@@ -305,51 +381,74 @@ pub(crate) fn prompt(uuid: &str, text: &str) -> Value {
         "parent_tool_use_id": null,
         "session_id": "",
     })
+    .to_string()
 }
 
-pub(crate) fn interrupt(id: &str) -> Value {
-    json!({"type": "control_request", "request_id": id, "request": {"subtype": "interrupt"}})
+pub(crate) fn interrupt(id: &str) -> String {
+    json!({"type": "control_request", "request_id": id, "request": {"subtype": "interrupt"}}).to_string()
 }
 
-fn answer(id: &str, response: &Value) -> Value {
+fn answer(id: &str, response: &Value) -> String {
     json!({
         "type": "control_response",
         "response": {"subtype": "success", "request_id": id, "response": response},
     })
+    .to_string()
 }
 
 /// Answers the hook. There is no `allow`: the most it says is `ask`, which makes the program come back with the
 /// very input it is about to run.
-pub(crate) fn hook_answer(id: &str, decision: HookAnswer<'_>) -> Value {
-    let (decision, reason) = match decision {
-        HookAnswer::Ask => ("ask", "the chat gateway decides"),
-        HookAnswer::Deny(reason) => ("deny", reason),
-    };
-    answer(
-        id,
-        &json!({"hookSpecificOutput": {
-            "hookEventName": "PreToolUse",
-            "permissionDecision": decision,
-            "permissionDecisionReason": reason,
-        }}),
-    )
+pub(crate) fn hook_answer(id: &str, decision: HookAnswer<'_>) -> String {
+    answer(id, &decision.body())
 }
 
+/// What a hook may be answered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum HookAnswer<'a> {
     Ask,
     Deny(&'a str),
+    Defer,
+    /// Nothing: the program's own settings decide.
+    NoOpinion,
 }
 
-pub(crate) fn tool_allowed(id: &str, input: &Value) -> Value {
-    answer(id, &json!({"behavior": "allow", "updatedInput": input}))
+impl HookAnswer<'_> {
+    fn body(self) -> Value {
+        let (decision, reason) = match self {
+            HookAnswer::Ask => ("ask", "the chat gateway decides"),
+            HookAnswer::Deny(reason) => ("deny", reason),
+            HookAnswer::Defer => ("defer", "the chat gateway waits for a person"),
+            HookAnswer::NoOpinion => return json!({}),
+        };
+        hook_output(decision, reason)
+    }
 }
 
-pub(crate) fn tool_denied(id: &str, reason: &str) -> Value {
+/// The answer of a PreToolUse hook.
+pub(crate) fn hook_output(decision: &str, reason: &str) -> Value {
+    json!({"hookSpecificOutput": {
+        "hookEventName": "PreToolUse",
+        "permissionDecision": decision,
+        "permissionDecisionReason": reason,
+    }})
+}
+
+/// Lets a call run with these very bytes as its input.
+pub(crate) fn tool_allowed(id: &str, input: &Input) -> String {
+    // Put together by hand: nothing may write the input anew.
+    format!(
+        r#"{{"type":"control_response","response":{{"subtype":"success","request_id":{},"response":{{"behavior":"allow","updatedInput":{}}}}}}}"#,
+        Value::from(id),
+        input.raw()
+    )
+}
+
+pub(crate) fn tool_denied(id: &str, reason: &str) -> String {
     answer(id, &json!({"behavior": "deny", "message": reason}))
 }
 
 /// Refuses a control request as such.
-pub(crate) fn refused(id: &str, reason: &str) -> Value {
+pub(crate) fn refused(id: &str, reason: &str) -> String {
     json!({"type": "control_response", "response": {"subtype": "error", "request_id": id, "error": reason}})
+        .to_string()
 }

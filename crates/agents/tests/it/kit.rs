@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use acg_agents::claude::ClaudeSettings;
+use acg_agents::lineage::Lineage;
 use acg_agents::{BuildParts, build};
 use acg_config::{AgentConfig, Confinement, Permissions, SessionScope, Settings};
 use acg_core::agent::{AgentBackend, AgentError, AgentSession, SessionSpec};
+use acg_policy::{Otherwise, RolePolicy, Rule};
 use acg_testing::model_api::MockModel;
 use acg_types::{AgentEvent, ConversationId, Decision, Role, SessionId, TurnEnd};
 
@@ -22,6 +24,7 @@ pub(crate) struct Home {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) settings: ClaudeSettings,
     pub(crate) logged_in: bool,
+    pub(crate) lineage: Lineage,
 }
 
 impl Home {
@@ -38,7 +41,7 @@ impl Home {
         }
         let command = program.to_str().unwrap().to_owned();
         let settings = ClaudeSettings { command, ..ClaudeSettings::default() };
-        Self { model: MockModel::start().await, dir, settings, logged_in: true }
+        Self { model: MockModel::start().await, dir, settings, logged_in: true, lineage: Lineage::new() }
     }
 
     /// With a shell script instead of Claude Code.
@@ -93,7 +96,13 @@ impl Home {
             confine_read: Vec::new(),
             confine_write: Vec::new(),
         };
-        build(&config, BuildParts { launcher: env!("CARGO_BIN_EXE_acg-launch").into(), environment }).unwrap()
+        let parts = BuildParts {
+            launcher: env!("CARGO_BIN_EXE_acg-launch").into(),
+            environment,
+            gateway_home: Some(self.dir.path().join("gateway")),
+            lineage: self.lineage.clone(),
+        };
+        build(&config, parts).unwrap()
     }
 }
 
@@ -107,7 +116,7 @@ pub(crate) fn spec(session: &SessionId) -> SessionSpec {
         resume: false,
         role: Role::owner(),
         allowed_tools: vec!["Read".into()],
-        policy: Arc::default(),
+        policy: everything(),
         inherit: true,
         confined: false,
         conversation: ConversationId(1),
@@ -115,6 +124,17 @@ pub(crate) fn spec(session: &SessionId) -> SessionSpec {
         context: None,
         watcher: "w".into(),
     }
+}
+
+/// May use every tool; the test decides about each call.
+pub(crate) fn everything() -> Arc<RolePolicy> {
+    Arc::new(RolePolicy { otherwise: Otherwise::Ask, ..RolePolicy::default() })
+}
+
+/// May use the tools that match, and is refused the rest.
+pub(crate) fn only(tools: &str) -> Arc<RolePolicy> {
+    let rules = if tools.is_empty() { Vec::new() } else { vec![Rule::new(tools, None).unwrap()] };
+    Arc::new(RolePolicy { rules, ..RolePolicy::default() })
 }
 
 /// A turn as it was seen.

@@ -5,9 +5,11 @@
 mod bad_programs;
 #[cfg(target_os = "linux")]
 mod confine;
+mod deferred;
 mod kit;
 mod launcher;
 mod lineage;
+mod oneshot;
 mod sessions;
 mod tools;
 mod turns;

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use acg_agents::claude::Mode;
 use acg_core::agent::AgentError;
-use acg_types::{Decision, EndReason, Role, SessionId};
+use acg_types::{Decision, Role, SessionId};
 
 use crate::kit::{Home, kill, processes, spec, turn, until, write};
 
@@ -167,38 +166,4 @@ async fn project_settings_are_read_only_where_trusted() {
         runs.push(mark.exists());
     }
     assert_eq!(runs, [false, true]);
-}
-
-#[tokio::test]
-async fn one_process_a_turn_has_no_tools() {
-    let Some(mut home) = Home::real().await else { return };
-    home.settings.mode = Mode::OneShot;
-    let backend = home.backend();
-    let id = backend.new_session_id().unwrap();
-    let mut with_context = spec(&id);
-    with_context.context = Some("CONTEXT".into());
-    let mut session = backend.open(with_context).await.unwrap();
-    let seen = turn(&mut session, r#"one [[tool:Bash {"command":"touch made"}]]"#, &Decision::Allow).await;
-    assert_eq!(seen.messages, ["mock: one"]);
-    assert!(seen.asked.is_empty());
-    assert!(!home.project().join("made").exists());
-    let seen = turn(&mut session, "two", &Decision::Allow).await;
-    assert_eq!((seen.messages, seen.end.reason), (vec!["mock: two".into()], EndReason::Completed));
-    let request = home.model.wait_for("the prompt", |request| request.prompt() == "two").await;
-    assert_eq!(request.tools(), [""; 0]);
-    assert_eq!(request.prompts().len(), 2, "the same conversation");
-    assert!(request.system().contains("CONTEXT"));
-    session.prompt("[[hang]]").await.unwrap();
-    home.model.wait_for("the prompt", |request| request.prompt() == "[[hang]]").await;
-    session.cancel().await;
-    assert!(processes(&[id.as_str()]).is_empty());
-    drop(session);
-
-    let unknown = SessionId::from("00000000-0000-4000-8000-000000000000");
-    let mut spec = spec(&unknown);
-    spec.resume = true;
-    let mut session = backend.open(spec).await.unwrap();
-    session.prompt("hi").await.unwrap();
-    assert!(matches!(crate::kit::next(&mut session).await, Err(AgentError::UnknownSession(_))));
-    backend.shutdown().await;
 }

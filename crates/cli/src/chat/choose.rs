@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acg_agents::BuildParts;
+use acg_agents::lineage::Lineage;
 use acg_core::agent::AgentBackend;
 
 use super::setup::{self, ChatConfig};
@@ -131,7 +132,12 @@ fn build(config: &ChatConfig) -> Result<Arc<dyn AgentBackend>, Failure> {
     let launcher = std::env::current_exe()
         .map_err(|error| Failure::new("the program's own file could not be found").because(&error))?;
     let entry = config.config.agents.first().ok_or_else(|| Failure::new("no agent is set up"))?;
-    let parts = BuildParts { launcher, environment: std::env::vars_os().collect() };
+    let parts = BuildParts {
+        launcher,
+        environment: std::env::vars_os().collect(),
+        gateway_home: None,
+        lineage: Lineage::new(),
+    };
     acg_agents::build(entry, parts)
         .map_err(|error| Failure::new("an agent could not be made").because(&error))
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use acg_agents::BuildParts;
+use acg_agents::lineage::Lineage;
 use acg_config::Config;
 use acg_core::{Gateway, Parts};
 use acg_store::Store;
@@ -38,9 +39,15 @@ pub(super) async fn start(
     }
     let launcher = std::env::current_exe()
         .map_err(|error| Failure::new("the program's own file could not be found").because(&error))?;
+    let lineage = Lineage::new();
     let mut agents = Vec::new();
     for entry in config.agents.iter().filter(|entry| entry.served) {
-        let parts = BuildParts { launcher: launcher.clone(), environment: std::env::vars_os().collect() };
+        let parts = BuildParts {
+            launcher: launcher.clone(),
+            environment: std::env::vars_os().collect(),
+            gateway_home: Some(home.directory().to_owned()),
+            lineage: lineage.clone(),
+        };
         let agent = acg_agents::build(entry, parts)
             .map_err(|error| Failure::new("an agent could not be made").because(&error))?;
         agents.push((entry.name.clone(), agent));

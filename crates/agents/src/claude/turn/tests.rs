@@ -36,6 +36,10 @@ fn feed(machine: &mut Machine, frame: &Value) -> Vec<Effect> {
     machine.line(frame.to_string().as_bytes())
 }
 
+fn json(frame: &str) -> Value {
+    serde_json::from_str(frame).unwrap()
+}
+
 fn response(id: &str, body: &Value) -> Value {
     json!({"type": "control_response", "response": {"subtype": "success", "request_id": id, "response": body}})
 }
@@ -58,6 +62,7 @@ fn verdict(effects: &[Effect]) -> String {
     match effects {
         [] => "nothing".into(),
         [Effect::Send(frame)] => {
+            let frame = json(frame);
             let response = &frame["response"];
             let hook = response.pointer("/response/hookSpecificOutput/permissionDecision");
             let tool = response.pointer("/response/behavior");
@@ -82,7 +87,7 @@ const ALLOW: Decision = Decision::Allow;
 fn the_opening_frame_blocks_tools_when_we_fail() {
     let (_, opening) = Machine::new("claude".into(), false, Some("be brief"));
     let [Effect::Send(frame)] = &opening[..] else { panic!() };
-    insta::assert_json_snapshot!(frame, @r#"
+    insta::assert_json_snapshot!(json(frame), @r#"
     {
       "type": "control_request",
       "request_id": "acg-init",
@@ -153,7 +158,7 @@ fn an_allowed_call_runs_only_with_exactly_its_input() {
     let effects = feed(&mut machine, &can_use("c1", &input));
     assert_eq!(verdict(&effects), "tool allow");
     let [Effect::Send(frame)] = &effects[..] else { panic!() };
-    assert_eq!(frame["response"]["response"]["updatedInput"], input);
+    assert_eq!(json(frame)["response"]["response"]["updatedInput"], input);
     assert_eq!(
         verdict(&feed(&mut machine, &can_use("c2", &input))),
         format!("asks c2 {input}"),
@@ -170,7 +175,7 @@ fn an_allowed_call_runs_only_with_exactly_its_input() {
         assert_eq!(verdict(&feed(&mut machine, &can_use("c1", &other))), format!("asks c1 {other}"));
         let effects = machine.answer("c1", &ALLOW);
         let [Effect::Send(frame)] = &effects[..] else { panic!() };
-        assert_eq!(frame["response"]["response"]["updatedInput"], other, "what was asked about last");
+        assert_eq!(json(frame)["response"]["response"]["updatedInput"], other, "what was asked about last");
     }
 
     let mut machine = running();
@@ -500,6 +505,7 @@ proptest::proptest! {
                         open.insert(id, (call.tool, call.params));
                     }
                     Effect::Send(frame) => {
+                        let frame = json(&frame);
                         proptest::prop_assert_ne!(
                             frame.pointer("/response/response/hookSpecificOutput/permissionDecision"),
                             Some(&"allow".into())
