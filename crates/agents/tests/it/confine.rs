@@ -315,6 +315,10 @@ async fn the_temporary_directory_is_private_and_ends_with_the_agent() {
     assert!(!temp.exists() && !is_alive(sleep));
 }
 
+/// What Claude Code must write of its own directory. Not the rest: its settings name programs that another
+/// process of Claude, an unconfined one, would run.
+const STATE: &[&str] = &["projects", "session-env", "sessions", "shell-snapshots"];
+
 /// The real program, run once for each prompt.
 struct Claude {
     place: Place,
@@ -326,7 +330,9 @@ impl Claude {
     async fn new() -> Option<Self> {
         let program = acg_testing::tools::require("claude")?;
         let place = Place::new()?;
-        std::fs::create_dir_all(place.at("person/.claude")).unwrap();
+        for name in STATE {
+            std::fs::create_dir_all(place.at("person/.claude").join(name)).unwrap();
+        }
         write(&place.at("person/private"), "secret");
         Some(Self { place, program, model: MockModel::start().await })
     }
@@ -334,7 +340,8 @@ impl Claude {
     /// What the tool answered.
     async fn tool(&self, tool: &str, input: &serde_json::Value) -> String {
         let needs = Needs {
-            state: vec![self.place.at("person/.claude")],
+            state: STATE.iter().map(|name| self.place.at("person/.claude").join(name)).collect(),
+            read: vec![self.place.at("person/.claude")],
             programs: vec![self.program.clone()],
             temp_variables: vec!["CLAUDE_CODE_TMPDIR".into()],
             ..self.place.needs()
@@ -388,4 +395,13 @@ async fn the_real_claude_works_confined_and_its_tools_reach_nothing_else() {
     let said = claude.tool("Write", &input).await;
     assert!(said.contains("permission denied"), "{said}");
     assert!(!claude.place.at("beside/new").exists());
+    for name in ["settings.json", "CLAUDE.md", ".claude.json"] {
+        let path = at(&format!("person/.claude/{name}"));
+        // In a script: Claude itself asks about what it sees.
+        write(&claude.place.at("work/script"), &format!("echo x >{path}"));
+        let said = claude.tool("Bash", &bash("sh ./script")).await;
+        assert!(said.contains("Permission denied"), "{said}");
+    }
+    let kept = std::fs::read_dir(claude.place.at("person/.claude/projects")).unwrap();
+    assert_eq!(kept.count(), 1, "its session is kept");
 }
