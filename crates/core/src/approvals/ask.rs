@@ -161,19 +161,16 @@ struct Put {
     places: Vec<Place>,
 }
 
-/// What the platform does, unless the wait is ended from outside. The commit itself is never left half-way.
-async fn unless_ended<T>(strings: &Strings, work: impl Future<Output = T>) -> Result<T, Resolved> {
-    tokio::select! {
-        done = work => Ok(done),
-        () = strings.withdraw.cancelled() => Err(Resolved::Gone),
-        () = strings.defer.cancelled() => Err(Resolved::Deferred),
-    }
+/// What the platform does, unless the agent no longer waits. The commit itself is never left half-way, and a question
+/// that is to be deferred is asked first.
+async fn unless_withdrawn<T>(strings: &Strings, work: impl Future<Output = T>) -> Result<T, Resolved> {
+    strings.withdraw.run_until_cancelled(work).await.ok_or(Resolved::Gone)
 }
 
 /// Uploads what has to be uploaded, and stores the question. `Err` inside: nobody was asked.
 async fn put(origin: &Origin, bound: &Bound, strings: &Strings) -> Result<Result<Put, Resolved>, CoreError> {
     let hub = &origin.hub;
-    let place = match unless_ended(strings, approval_place(origin)).await {
+    let place = match unless_withdrawn(strings, approval_place(origin)).await {
         Ok(Ok(place)) => place,
         Ok(Err(reason)) => return Ok(Err(Resolved::Refused(reason))),
         Err(ended) => return Ok(Err(ended)),
@@ -200,7 +197,7 @@ async fn put(origin: &Origin, bound: &Bound, strings: &Strings) -> Result<Result
             limit: origin.connector.capabilities.max_text_utf16,
         });
         if let Some(file) = &question.file {
-            match unless_ended(strings, upload(&origin.connector, &place, file)).await {
+            match unless_withdrawn(strings, upload(&origin.connector, &place, file)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
                     warn!(%error, "The file of a permission question could not be uploaded.");

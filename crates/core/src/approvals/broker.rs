@@ -107,6 +107,10 @@ impl Broker {
         waiter.is_some_and(|waiter| waiter.send(()).is_ok())
     }
 
+    pub(super) fn holds(&self, id: ApprovalId) -> bool {
+        lock(&self.open).contains_key(&id)
+    }
+
     /// The open question with this code.
     pub(crate) fn by_code(&self, connector: &ConnectorName, code: &str) -> Option<Asked> {
         lock(&self.open)

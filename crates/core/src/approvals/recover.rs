@@ -16,7 +16,8 @@ use crate::hub::{CoreError, Hub, lock};
 pub(crate) async fn park(hub: &Arc<Hub>, turn: &UnfinishedTurn) -> Result<(), CoreError> {
     let facts = facts(hub, turn);
     for row in hub.store.approvals_of_turn(turn.turn).await? {
-        if state::is_open(row.state) {
+        if state::is_open(row.state) && !hub.broker.holds(row.id) {
+            hub.wake_outbox(&row.approval.connector, &row.approval.room);
             // Nobody waits for it: the conversation is woken when it is closed.
             drop(hub.broker.add(row, facts.clone(), true, hub.clock.now()));
         }

@@ -181,6 +181,8 @@ async fn park(turn: &Turn<'_>, log: TurnLog, end: &acg_types::TurnEnd) -> Result
     }
     let parked = hub.store.deferred_turns().await?.into_iter().find(|parked| parked.turn == turn.id);
     if let Some(parked) = parked {
+        // One that was stored in the last moment is not in the table yet.
+        approvals::park(hub, &parked).await?;
         lock(&hub.parked).insert(turn.conversation.id, parked);
     }
     if let Some(text) = log.answer(end) {

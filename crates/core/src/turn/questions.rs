@@ -208,11 +208,6 @@ impl Questions {
         if let Some((by, reason)) = granted(&self.origin, &bound).await? {
             return self.allow(id, &bound.call, by, reason).await;
         }
-        if self.deferring && deferrable {
-            // It is asked about anew when the turn is taken up.
-            self.deferred.push(id);
-            return Ok(());
-        }
         if self.pending.len() >= MOST_OPEN {
             return self.deny(id, &bound.call, texts::TOO_MANY.to_owned()).await;
         }
@@ -224,6 +219,10 @@ impl Questions {
         let waiting = approvals::ask(Arc::clone(&self.origin), bound.clone(), strings.clone());
         let key = id.clone();
         self.waits.push(Box::pin(async move { (key, waiting.await) }));
+        if self.deferring && deferrable {
+            // Asked all the same: people can answer while no process runs.
+            strings.defer.cancel();
+        }
         let hold_ends = Instant::now() + turn.agent.config.permissions.hold;
         self.pending.insert(id, Pending { bound, strings, deferrable, hold_ends });
         Ok(())

@@ -1,7 +1,8 @@
 //! A platform and an agent in memory, with the faults that the tests ask for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,14 +12,14 @@ use acg_config::{
 };
 use acg_core::agent::{AgentBackend, AgentError, AgentInfo, AgentSession, SessionSpec};
 use acg_core::connector::{
-    Accepted, Capabilities, Connector, Health, Inbound, Intake, Link, Receipt, SendError,
+    Accepted, Capabilities, Connector, Health, Inbound, Intake, Link, Reaction, Receipt, SendError,
 };
 use acg_core::{Gateway, Parts};
 use acg_policy::RolePolicy;
 use acg_store::Store;
 use acg_types::{
-    Addressed, AgentEvent, Decision, EndReason, IncomingMessage, Outgoing, PermissionId, Role, Room, RoomId,
-    RoomKind, Sender, SessionId, SystemClock, ThreadId, Timestamp, ToolCall, TurnEnd, Usage,
+    Addressed, AgentEvent, Clock, Decision, EndReason, IncomingMessage, Outgoing, PermissionId, Role, Room,
+    RoomId, RoomKind, Sender, SessionId, SystemClock, ThreadId, Timestamp, ToolCall, TurnEnd, Usage,
 };
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -34,6 +35,10 @@ pub(crate) struct Platform {
     pub(crate) health: watch::Sender<Health>,
     pub(crate) answers: Mutex<Vec<SendError>>,
     pub(crate) idempotent: bool,
+    pub(crate) reactions: bool,
+    /// Name and content of every file.
+    pub(crate) uploads: Mutex<Vec<(String, String)>>,
+    pub(crate) upload_faults: Mutex<Vec<SendError>>,
     intake: watch::Sender<Option<Arc<dyn Intake>>>,
 }
 
@@ -48,6 +53,9 @@ impl Platform {
             health: watch::Sender::new(health(Link::Connected)),
             answers: Mutex::default(),
             idempotent,
+            reactions: true,
+            uploads: Mutex::default(),
+            upload_faults: Mutex::default(),
             intake: watch::Sender::new(None),
         }
     }
@@ -69,6 +77,43 @@ impl Platform {
         assert!(waited.is_ok(), "{count} parts expected, seen {:?}", self.texts());
         drop(waited);
         self.texts()
+    }
+
+    /// Waits until a part with these words was posted.
+    pub(crate) async fn until_said(&self, words: &str) -> Outgoing {
+        let mut posted = self.posted.subscribe();
+        let found = |posted: &Vec<Outgoing>| posted.iter().any(|part| part.text.contains(words));
+        let waited = tokio::time::timeout(PATIENCE, posted.wait_for(found)).await;
+        assert!(waited.is_ok(), "{words:?} expected, seen {:#?}", self.texts());
+        drop(waited);
+        self.posted.borrow().iter().find(|part| part.text.contains(words)).unwrap().clone()
+    }
+
+    /// Waits for the question about a call; its post and its code.
+    pub(crate) async fn question(&self, about: &str) -> (Outgoing, String) {
+        let mut posted = self.posted.subscribe();
+        let is = |part: &Outgoing| part.text.starts_with("🔐") && part.text.contains(about);
+        let waited = tokio::time::timeout(PATIENCE, posted.wait_for(|posted| posted.iter().any(is))).await;
+        assert!(waited.is_ok(), "a question about {about:?} expected, seen {:#?}", self.texts());
+        drop(waited);
+        let part = self.posted.borrow().iter().rfind(|part| is(part)).unwrap().clone();
+        let code = part.text.split("`[").nth(1).unwrap().split("]`").next().unwrap().to_owned();
+        (part, code)
+    }
+
+    /// How often these words were posted.
+    pub(crate) fn count(&self, words: &str) -> usize {
+        self.texts().iter().filter(|text| text.contains(words)).count()
+    }
+
+    pub(crate) async fn react(&self, part: &Outgoing, user: &str, emoji: &str) {
+        let reaction = Reaction {
+            room: part.room.clone(),
+            message: part.key.clone(),
+            sender: sender(user),
+            emoji: emoji.into(),
+        };
+        self.intake().await.react(reaction).await.unwrap();
     }
 
     /// Says something in the room; returns what became of it.
@@ -98,12 +143,12 @@ impl Connector for FakeConnector {
             title: "Rocket.Chat",
             max_text_utf16: 4000,
             idempotent_send: self.0.idempotent,
-            reactions: true,
+            reactions: self.0.reactions,
         }
     }
 
     async fn run(&self, intake: Arc<dyn Intake>, stop: CancellationToken) {
-        for name in intake.wanted().rooms {
+        for name in intake.wanted().rooms.into_iter().filter(|name| name != "nowhere") {
             intake.open_room(&room(&name), Timestamp(0)).await.unwrap();
         }
         self.0.intake.send_replace(Some(intake));
@@ -129,6 +174,13 @@ impl Connector for FakeConnector {
         file: &Path,
         caption: &str,
     ) -> Result<(), SendError> {
+        let fault = self.0.upload_faults.lock().unwrap().pop();
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        let content = std::fs::read_to_string(file).unwrap_or_default();
+        self.0.uploads.lock().unwrap().push((name, content));
         let text = format!("{caption} [{}]", file.display());
         let part = Outgoing { room: room.clone(), thread: None, key: "upload".into(), text, attempts: 0 };
         self.0.posted.send_modify(|posted| posted.push(part));
@@ -162,15 +214,36 @@ pub(crate) fn message(id: &str, user: &str, text: &str) -> IncomingMessage {
         id: id.into(),
         room: room("general"),
         thread: None,
-        sender: Sender {
-            id: format!("id-{user}").as_str().into(),
-            username: user.into(),
-            display_name: None,
-        },
+        sender: sender(user),
         text: text.into(),
         addressed: Addressed::Me,
         sent_at: Timestamp(1_000),
         warnings: vec![],
+    }
+}
+
+pub(crate) fn sender(user: &str) -> Sender {
+    Sender { id: format!("id-{user}").as_str().into(), username: user.into(), display_name: None }
+}
+
+/// A message said now, that speaks to nobody in particular.
+pub(crate) fn aside(id: &str, user: &str, text: &str) -> IncomingMessage {
+    IncomingMessage { sent_at: SystemClock.now(), addressed: Addressed::Nobody, ..message(id, user, text) }
+}
+
+/// The system's clock, moved.
+#[derive(Debug, Default)]
+pub(crate) struct MovedClock(AtomicI64);
+
+impl MovedClock {
+    pub(crate) fn forward(&self, time: Duration) {
+        self.0.fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for MovedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(SystemClock.now().0 + self.0.load(Ordering::SeqCst))
     }
 }
 
@@ -185,6 +258,16 @@ pub(crate) struct Agents {
     pub(crate) busy: watch::Sender<usize>,
     pub(crate) release: watch::Sender<bool>,
     pub(crate) unusable: Mutex<bool>,
+    pub(crate) specs: Mutex<Vec<SessionSpec>>,
+    /// Whether its questions can be deferred, and whether they show the whole call.
+    pub(crate) defers: AtomicBool,
+    pub(crate) partial: AtomicBool,
+    /// Commands that ran.
+    pub(crate) ran: watch::Sender<Vec<String>>,
+    /// Commands whose questions it takes back.
+    pub(crate) taken_back: watch::Sender<Vec<String>>,
+    /// Calls that were deferred, by session, as the agent program keeps them on disk.
+    kept: Mutex<HashMap<SessionId, Vec<ToolCall>>>,
     sessions: Mutex<usize>,
 }
 
@@ -211,13 +294,17 @@ impl AgentBackend for FakeAgent {
         if self.0.unknown.lock().unwrap().contains(&session) {
             return Err(AgentError::UnknownSession(session));
         }
+        self.0.specs.lock().unwrap().push(spec.clone());
         self.0.contexts.lock().unwrap().push(spec.context.clone().unwrap_or_default());
         Ok(Box::new(FakeSession {
             agents: Arc::clone(&self.0),
             session,
             spec,
-            events: vec![],
+            events: VecDeque::new(),
             asked: HashMap::new(),
+            outcomes: vec![],
+            kept: vec![],
+            questions: 0,
         }))
     }
 
@@ -233,8 +320,41 @@ struct FakeSession {
     agents: Arc<Agents>,
     session: SessionId,
     spec: SessionSpec,
-    events: Vec<AgentEvent>,
+    events: VecDeque<AgentEvent>,
     asked: HashMap<PermissionId, ToolCall>,
+    /// What became of its calls, for the answer.
+    outcomes: Vec<String>,
+    kept: Vec<ToolCall>,
+    questions: usize,
+}
+
+impl FakeSession {
+    fn ask(&mut self, call: ToolCall) {
+        self.questions += 1;
+        let id = format!("p{}", self.questions);
+        self.events.push_back(AgentEvent::ToolStarted(call.clone()));
+        self.events.push_back(AgentEvent::Permission {
+            id: id.clone(),
+            call: call.clone(),
+            whole: !self.agents.partial.load(Ordering::SeqCst),
+            deferrable: self.agents.defers.load(Ordering::SeqCst),
+        });
+        self.asked.insert(id, call);
+    }
+
+    fn end(&mut self) -> AgentEvent {
+        let reason = if self.kept.is_empty() { EndReason::Completed } else { EndReason::Deferred };
+        if !self.kept.is_empty() {
+            let kept = std::mem::take(&mut self.kept);
+            self.agents.kept.lock().unwrap().insert(self.session.clone(), kept);
+        }
+        let text = (!self.outcomes.is_empty()).then(|| self.outcomes.join(", "));
+        AgentEvent::End(TurnEnd { reason, text, error: None, usage: None })
+    }
+}
+
+fn command(call: &ToolCall) -> String {
+    call.params["command"].as_str().unwrap_or_default().to_owned()
 }
 
 #[async_trait]
@@ -247,35 +367,40 @@ impl AgentSession for FakeSession {
         let seen = (self.session.clone(), self.spec.resume, self.spec.role.clone(), prompt.to_owned());
         self.agents.prompts.lock().unwrap().push(seen);
         let body = prompt.rsplit("] ").next().unwrap_or_default().to_owned();
+        if let Some(commands) = body.strip_prefix("do ") {
+            for (index, command) in commands.split(" | ").enumerate() {
+                let params = serde_json::json!({ "command": command });
+                self.ask(ToolCall::new("claude", "Bash", params, Some(format!("call-{index}"))));
+            }
+            return Ok(());
+        }
         let end = TurnEnd {
             reason: EndReason::Completed,
             text: None,
             error: None,
             usage: Some(Usage { input_tokens: 3, output_tokens: 2, ..Usage::default() }),
         };
-        let mut events = vec![AgentEvent::Message(format!("echo: {body}")), AgentEvent::End(end)];
         if let Some(path) = body.strip_prefix("read ") {
             let params = serde_json::json!({ "file_path": path });
-            let call = ToolCall::new("claude", "Read", params, Some("call-1".into()));
-            let question = AgentEvent::Permission {
-                id: "p1".into(),
-                call: call.clone(),
-                whole: true,
-                deferrable: false,
-            };
-            events.insert(0, question);
-            events.insert(0, AgentEvent::ToolStarted(call.clone()));
-            self.asked.insert("p1".into(), call);
+            self.ask(ToolCall::new("claude", "Read", params, Some("call-1".into())));
         }
-        events.reverse();
-        self.events = events;
+        self.events.extend([AgentEvent::Message(format!("echo: {body}")), AgentEvent::End(end)]);
         if body.starts_with("fail") {
-            self.events = vec![AgentEvent::End(TurnEnd {
+            self.events = [AgentEvent::End(TurnEnd {
                 reason: EndReason::Unavailable,
                 text: None,
                 error: Some("secret inner words".into()),
                 usage: None,
-            })];
+            })]
+            .into();
+        }
+        Ok(())
+    }
+
+    async fn take_up(&mut self) -> Result<(), AgentError> {
+        let kept = self.agents.kept.lock().unwrap().remove(&self.session);
+        for call in kept.ok_or_else(|| AgentError::UnknownSession(self.session.clone()))? {
+            self.ask(call);
         }
         Ok(())
     }
@@ -289,12 +414,40 @@ impl AgentSession for FakeSession {
             release.wait_for(|release| *release).await.unwrap();
             drop(busy);
         }
-        self.events.pop().ok_or_else(|| AgentError::Died("no more events".into()))
+        if let Some(event) = self.events.pop_front() {
+            return Ok(event);
+        }
+        if self.asked.is_empty() {
+            return Ok(self.end());
+        }
+        let mut taken_back = self.agents.taken_back.subscribe();
+        let asked = |commands: &Vec<String>| {
+            self.asked.iter().find(|(_, call)| commands.contains(&command(call))).map(|(id, _)| id.clone())
+        };
+        let id = {
+            let commands = taken_back.wait_for(|commands| asked(commands).is_some()).await.unwrap();
+            asked(&commands).unwrap()
+        };
+        self.asked.remove(&id);
+        self.outcomes.push("taken back".into());
+        Ok(AgentEvent::PermissionWithdrawn { id })
     }
 
     async fn answer(&mut self, id: &PermissionId, decision: Decision) -> Result<(), AgentError> {
-        assert!(self.asked.remove(id).is_some());
-        self.agents.decisions.lock().unwrap().push(decision);
+        let call = self.asked.remove(id).expect("a question is answered once");
+        self.agents.decisions.lock().unwrap().push(decision.clone());
+        match decision {
+            Decision::Allow => {
+                let command = command(&call);
+                self.outcomes.push(format!("ran {command}"));
+                self.agents.ran.send_modify(|ran| ran.push(command));
+                let call_id = call.call_id.unwrap();
+                self.events.push_back(AgentEvent::ToolFinished { call_id, is_error: false });
+            }
+            Decision::Deny { reason } => self.outcomes.push(format!("refused: {reason}")),
+            Decision::Defer => self.kept.push(call),
+            Decision::OwnSettings => self.outcomes.push("own settings".into()),
+        }
         Ok(())
     }
 
@@ -323,13 +476,46 @@ pub(crate) struct Home {
     pub(crate) config: Config,
     pub(crate) platform: Arc<Platform>,
     pub(crate) agents: Arc<Agents>,
+    pub(crate) clock: Arc<MovedClock>,
 }
 
 impl Home {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = config(directory.path());
-        Self { directory, config, platform: Platform::new(), agents: Arc::default() }
+        Self { directory, config, platform: Platform::new(), agents: Arc::default(), clock: Arc::default() }
+    }
+
+    /// People are asked about what no rule allows.
+    pub(crate) fn asking() -> Self {
+        let mut home = Self::new();
+        let agent = &mut home.config.agents[0];
+        agent.permissions.enabled = true;
+        let policy = RolePolicy { otherwise: acg_policy::Otherwise::Ask, ..RolePolicy::default() };
+        agent.policies.insert(Role::owner(), Arc::new(policy));
+        agent.policies.insert(Role::guest(), Arc::default());
+        home.config.connectors[0].people.push(Person { username: "bob".into(), role: Role::owner() });
+        home
+    }
+
+    /// A further room with a watcher of its own.
+    pub(crate) fn add_room(&mut self, name: &str) {
+        let mut watcher = self.config.watchers[0].clone();
+        watcher.name = name.into();
+        watcher.room = WatchedRoom::Named(name.into());
+        self.config.watchers.push(watcher);
+    }
+
+    pub(crate) fn ran(&self) -> Vec<String> {
+        self.agents.ran.borrow().clone()
+    }
+
+    /// What was decided about calls, from the record: result, by, tool.
+    pub(crate) async fn record(&self) -> Vec<(String, String)> {
+        let store = Store::open(&self.database()).unwrap();
+        let rows = store.audit(acg_store::AuditFilter::default()).await.unwrap();
+        store.close().await.unwrap();
+        rows.into_iter().map(|row| (row.entry.result, row.entry.by)).collect()
     }
 
     pub(crate) fn database(&self) -> PathBuf {
@@ -346,7 +532,7 @@ impl Home {
             store: Store::open(&self.database()).unwrap(),
             connectors: vec![("rc".into(), Arc::new(FakeConnector(Arc::clone(&self.platform))))],
             agents: vec![("claude".into(), Arc::new(FakeAgent(Arc::clone(&self.agents))))],
-            clock: Arc::new(SystemClock),
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             vault: self.directory.path().join("credentials"),
         };
         Gateway::start(parts).await.unwrap()

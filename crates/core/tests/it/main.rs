@@ -1,6 +1,8 @@
 //! The whole core against a platform and an agent in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod approvals;
 mod fakes;
 mod flow;
+mod parking;
 mod restart;
