@@ -49,15 +49,21 @@ pub(crate) fn elsewhere(text: &str) -> Vec<String> {
     decoys
 }
 
-/// The same file beside the guarded place, if there is one in the path.
+/// The same file beside each guarded place in the path: with another name in that place.
 pub(crate) fn decoys(text: &str) -> Vec<String> {
     let parts: Vec<&str> = text.split('/').collect();
-    let guarded = |part: &str| GUARDED.iter().any(|name| name.eq_ignore_ascii_case(part));
-    let Some(first) = parts.iter().position(|part| guarded(part)) else { return Vec::new() };
-    let with = |name: &str| {
-        let mut other = parts.clone();
-        other[first] = name;
-        other.join("/")
-    };
-    vec![with(NOBODYS), with(".zq-elsewhere")]
+    let mut out = Vec::new();
+    for (index, part) in parts.iter().enumerate() {
+        if !GUARDED.iter().any(|name| name.eq_ignore_ascii_case(part)) {
+            continue;
+        }
+        let ending = part.rfind('.').filter(|at| *at > 0).map_or("", |at| &part[at..]);
+        for beginning in ["", "."] {
+            let name = format!("{beginning}{NOBODYS}{ending}");
+            let mut other = parts.clone();
+            other[index] = &name;
+            out.push(other.join("/"));
+        }
+    }
+    out
 }

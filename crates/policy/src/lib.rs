@@ -10,6 +10,7 @@ mod breadth;
 mod call;
 mod decide;
 mod disk;
+mod explain;
 mod globs;
 mod guarded;
 mod json;
@@ -23,6 +24,7 @@ mod urls;
 
 pub use decide::{Inspection, Request, Verdict, decide, inspect};
 pub use disk::real_path;
+pub use explain::{ExplainedRule, Explanation, explain};
 pub use role::{Otherwise, RolePolicy};
 pub use rule::{Rule, RuleError, tool_names};
 pub use tool::{ALWAYS_ALLOWED, works_outside_a_turn};

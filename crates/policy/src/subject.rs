@@ -34,8 +34,8 @@ pub(crate) fn examine(
     let tool = request.call.tool.as_str();
     let rules: Vec<&Rule> = request.role.rules.iter().filter(|rule| rule.matches_tool(tool)).collect();
     let subject = Subject { tool, rules, findings };
-    if subject.rules.is_empty() {
-        return Err(Refused("no rule of this role allows this tool".into()));
+    if subject.rules.is_empty() && Kind::of(tool) != Kind::Bash {
+        return Err(no_rule());
     }
     match Kind::of(tool) {
         Kind::Bash => subject.bash(input),
@@ -103,6 +103,9 @@ impl Subject<'_> {
         let (is_allowed, reason) = (report.is_allowed(), report.reason());
         self.findings.texts = report.commands.iter().map(|command| command.text.clone()).collect();
         self.findings.bash = Some(report);
+        if rules.is_empty() {
+            return Err(no_rule());
+        }
         // Without parameters a rule is about every input, also one that nobody understands.
         if let Some(rule) = rules.iter().find(|rule| rule.params().is_none()) {
             return Ok(rule.to_string());
@@ -133,6 +136,7 @@ impl Subject<'_> {
         if !texts.contains(&place.real) {
             texts.push(place.real);
         }
+        self.findings.texts.clone_from(&texts);
         let mut first = None;
         for text in &texts {
             // What lies outside, and what makes other programs run, must be named: a rule that would match some
@@ -162,7 +166,6 @@ impl Subject<'_> {
                 }
             }
         }
-        self.findings.texts = texts;
         first.map(ToString::to_string).ok_or_else(nothing_compared)
     }
 
@@ -189,6 +192,10 @@ impl Subject<'_> {
 }
 
 const UNMATCHED: &str = "no rule of this role allows these parameters";
+
+fn no_rule() -> Refused {
+    Refused("no rule of this role allows this tool".into())
+}
 
 fn missing(key: &str) -> Refused {
     Refused(format!("'{key}' is missing"))

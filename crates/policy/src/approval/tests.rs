@@ -3,12 +3,12 @@ use serde_json::json;
 
 use super::*;
 
-fn approve(code: &str, reach: Reach) -> Option<Answer> {
-    Some(Answer::Approve { code: code.into(), reach })
+fn approve(code: &str, reach: Reach) -> Answer {
+    Answer::Approve { code: code.into(), reach }
 }
 
-fn deny(code: &str) -> Option<Answer> {
-    Some(Answer::Deny { code: code.into() })
+fn deny(code: &str) -> Answer {
+    Answer::Deny { code: code.into() }
 }
 
 fn call(tool: &str, params: Value) -> ToolCall {
@@ -28,10 +28,10 @@ fn commands_are_read_in_every_spelling_that_was_promised() {
         ("deny always", deny("always")),
         ("approve session session", approve("session", Reach::Session)),
     ] {
-        assert_eq!(parse(text), expected, "{text:?}");
+        assert_eq!(parse(text), Some(expected), "{text:?}");
     }
     let long = "a".repeat(500);
-    assert_eq!(parse(&format!("deny {long}")), deny(&long));
+    assert_eq!(parse(&format!("deny {long}")), Some(deny(&long)));
 }
 
 #[test]
@@ -102,8 +102,10 @@ fn a_digest_is_of_what_the_text_means() {
         bytes.extend((part.len() as u64).to_be_bytes());
         bytes.extend(part.bytes());
     }
-    let expected: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(digest(&one).unwrap(), expected);
+    let made = digest(&one).unwrap();
+    for (byte, pair) in Sha256::digest(&bytes).iter().zip(made.as_bytes().chunks(2)) {
+        assert_eq!(format!("{byte:02x}").as_bytes(), pair, "{made}");
+    }
 }
 
 #[test]
