@@ -100,6 +100,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<UsersCommand>,
     },
+    /// Show what a role may do, and take back what people allowed
+    Policy {
+        #[command(subcommand)]
+        command: Option<PolicyCommand>,
+    },
     /// Show the record of decisions about tool calls, or check it
     #[command(args_conflicts_with_subcommands = true)]
     Audit {
@@ -242,6 +247,58 @@ pub(crate) enum AuditCommand {
         #[arg(long)]
         yes: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Decide about one tool call as the gateway would
+    ///
+    /// Exit code: 0 allowed; 1 refused; 2 not for the rules to say (a person would be asked, or the agent's own
+    /// settings decide); 3 the question cannot be answered.
+    #[command(
+        after_help = "Example:\n  agent-chat-gateway policy check --role guest --tool Bash --params '{\"command\": \"git log\"}'"
+    )]
+    Check(CheckArgs),
+    /// List what roles may do, and what people allowed for good or for a session
+    Explain(ExplainArgs),
+    /// Take back what a person allowed
+    Forget {
+        /// The allowance, as `policy explain` shows it
+        #[arg(value_name = "ID")]
+        id: i64,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The role that asks: owner, guest, or another one of the configuration
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) role: String,
+    /// The agent, if there are several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+    /// The room (or its watcher): its agent, and what people allowed there, count
+    #[arg(long, value_name = "ROOM")]
+    pub(crate) room: Option<String>,
+    /// The tool's name, such as Bash
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tool: String,
+    /// The tool's input as JSON, or - for stdin
+    #[arg(long, value_name = "JSON", allow_hyphen_values = true)]
+    pub(crate) params: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// Only this role
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) role: Option<String>,
+    /// Only this room (or its watcher), with the people who have the roles there
+    #[arg(long, value_name = "ROOM")]
+    pub(crate) room: Option<String>,
+    /// Only this agent
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,6 +5,7 @@ pub(crate) mod config;
 pub(crate) mod control;
 pub(crate) mod import;
 pub(crate) mod logs;
+pub(crate) mod policy;
 pub(crate) mod send;
 pub(crate) mod start;
 pub(crate) mod status;

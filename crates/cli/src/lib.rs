@@ -36,6 +36,10 @@ pub fn main() -> ExitCode {
     }
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
+        Err(error) if error.use_stderr() && is_policy_check(&args) => {
+            output::usage(&error);
+            return ExitCode::from(commands::policy::BAD_USAGE);
+        }
         Err(error) => return output::usage(&error),
     };
     let output = Output::new(cli.common.json);
@@ -49,7 +53,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command, common: &args::Common, output: &Output) -> Result<ExitCode, Failure> {
-    use commands::{audit, config, control, import, logs, send, start, status, stop};
+    use commands::{audit, config, control, import, logs, policy, send, start, status, stop};
 
     // These need no home.
     match &command {
@@ -77,10 +81,16 @@ fn run(command: Command, common: &args::Common, output: &Output) -> Result<ExitC
         Command::Audit { command: Some(args::AuditCommand::Prune { before, yes }), .. } => {
             audit::prune(&home, &before, yes, output)
         }
+        Command::Policy { command } => policy::run(command, common, &home, output),
         Command::Users { command: None } => Ok(output::help_of("users")),
         Command::Users { command: Some(args::UsersCommand::Confirm { name, connector }) } => {
             control::confirm(&home, name, connector, output)
         }
         Command::Completions { .. } | Command::Config { .. } => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Its exit codes 1 and 2 mean something else.
+fn is_policy_check(args: &[OsString]) -> bool {
+    args.windows(2).any(|pair| pair[0] == "policy" && pair[1] == "check")
 }

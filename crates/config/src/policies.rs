@@ -27,16 +27,16 @@ pub(crate) fn read(
     roles
         .all()
         .map(|role| {
-            let mut rules: Vec<Rule> = Vec::new();
+            let mut allowed: Vec<Rule> = Vec::new();
             for ancestor in roles.lineage(role) {
-                rules.extend(own.get(ancestor).into_iter().flatten().map(|written| written.rule.clone()));
-                rules.extend(roles.rules(ancestor).cloned());
+                allowed.extend(own.get(ancestor).into_iter().flatten().map(|written| written.rule.clone()));
+                allowed.extend(roles.rules(ancestor).cloned());
             }
             let asks = roles.may_ask(role);
             let is_owner = roles.base(role) == BaseRole::Owner;
             let policy = RolePolicy {
                 name: role.to_string(),
-                rules,
+                rules: allowed,
                 otherwise: match permissions.enabled {
                     true if asks => Otherwise::Ask,
                     // Nobody is asked, so nobody but the agent's own settings can say yes.

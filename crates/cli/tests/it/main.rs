@@ -12,4 +12,5 @@ mod import;
 mod import_openclaw;
 mod lifecycle;
 mod logs;
+mod policy;
 mod texts;
