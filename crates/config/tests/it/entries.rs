@@ -8,8 +8,8 @@ use acg_types::Role;
 use crate::kit::{Place, Program, with, with_agent, with_connector};
 
 /// Those of `allowed_users` with this role.
-fn names(connector: &acg_config::ConnectorConfig, role: Role) -> Vec<&str> {
-    connector.people.iter().filter(|person| person.role == role).map(|person| &*person.username).collect()
+fn names<'c>(connector: &'c acg_config::ConnectorConfig, role: &Role) -> Vec<&'c str> {
+    connector.people.iter().filter(|person| person.role == *role).map(|person| &*person.username).collect()
 }
 
 #[test]
@@ -43,8 +43,8 @@ fn texts_stay_as_they_are_written() {
     let config = Place::new().config(&with_connector(
         "server: {url: x}\nallowed_users: {owners: [no, 0123, 1.50, ~x], guests: ['null']}",
     ));
-    assert_eq!(names(&config.connectors[0], Role::owner()), ["no", "0123", "1.50", "~x"]);
-    assert_eq!(names(&config.connectors[0], Role::guest()), ["null"]);
+    assert_eq!(names(&config.connectors[0], &Role::owner()), ["no", "0123", "1.50", "~x"]);
+    assert_eq!(names(&config.connectors[0], &Role::guest()), ["null"]);
 }
 
 #[test]
@@ -106,10 +106,10 @@ watchers:
 ",
     );
     let [a, b] = &config.connectors[..] else { panic!("two connectors") };
-    assert_eq!(names(a, Role::owner()), ["alice"]);
-    assert_eq!(names(a, Role::guest()), ["bob"]);
-    assert_eq!(names(b, Role::owner()), ["carol"]);
-    assert_eq!(names(b, Role::guest()), ["bob"]);
+    assert_eq!(names(a, &Role::owner()), ["alice"]);
+    assert_eq!(names(a, &Role::guest()), ["bob"]);
+    assert_eq!(names(b, &Role::owner()), ["carol"]);
+    assert_eq!(names(b, &Role::guest()), ["bob"]);
     assert_eq!((a.timezone.as_deref(), b.timezone.as_deref()), (Some("UTC"), None));
     let program: &Program = config.agents[0].settings.as_ref().unwrap().get().unwrap();
     assert_eq!(program.command.to_str(), Some("other"));

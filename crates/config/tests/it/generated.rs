@@ -111,3 +111,42 @@ fn every_key_is_described() {
     }
     assert_eq!(bare, Vec::<String>::new());
 }
+
+/// The reference for people names every key that there is; tables of types are elsewhere.
+#[test]
+fn the_reference_names_every_common_key() {
+    let reference = include_str!("../../../../docs/configuration.md");
+    let named =
+        |key: &str| reference.contains(&format!("`{key}`")) || reference.contains(&format!(".{key}`"));
+    let schema = schema(&kinds());
+    let mut missing = Vec::new();
+    for (place, keys) in [
+        ("", &schema["properties"]),
+        ("agent", &schema["$defs"]["agent"]["properties"]),
+        ("permissions", &schema["$defs"]["agent"]["properties"]["permissions"]["properties"]),
+        ("connector", &schema["$defs"]["connector"]["properties"]),
+        ("watcher", &schema["$defs"]["watcher"]["properties"]),
+    ] {
+        for key in keys.as_object().unwrap().keys() {
+            // Their keys are named below it.
+            let is_section = ["permissions", "allowed_users"].contains(&key.as_str());
+            if !named(key) && !is_section && !["description", "inherits"].contains(&key.as_str()) {
+                missing.push(format!("{place}.{key}"));
+            }
+        }
+    }
+    assert_eq!(missing, Vec::<String>::new());
+}
+
+#[test]
+fn the_schema_knows_roles() {
+    let agents = json!({ "a": { "type": "claude", "working_directory": "x",
+        "role_allowed_tools": { "ops": ["preset", { "tool": "x" }] } } });
+    let connectors = json!([{ "name": "rc", "type": "rocketchat", "server": { "url": "x" },
+        "allowed_users": { "owners": ["a"], "ops": ["b", 5] } }]);
+    let with = |roles: Value| json!({ "connectors": connectors, "agents": agents, "roles": roles });
+    check(&with(json!({ "ops": { "inherits": "owner", "limits": { "timeout": "5m" } }, "x": null })), true);
+    check(&with(json!({ "Ops": {} })), false);
+    check(&with(json!({ "ops": { "inherit": "owner" } })), false);
+    check(&with(json!({ "ops": { "allowed_tools": [5] } })), false);
+}
