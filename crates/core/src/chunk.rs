@@ -35,11 +35,7 @@ struct Cut {
 /// Nothing is lost but white space at the cuts and at both ends; a text of white space only gives no part. A
 /// limit too small for one character (or for a fence and its content) gives parts of one character (or cuts
 /// through the fence) rather than none.
-///
-/// ```
-/// assert_eq!(acg_core::chunk::split("one two\nthree", 8), ["one two", "three"]);
-/// ```
-pub fn split(text: &str, max_utf16: usize) -> Vec<String> {
+pub(crate) fn split(text: &str, max_utf16: usize) -> Vec<String> {
     let max = max_utf16.max(1);
     let mut parts = Vec::new();
     let mut rest = skip_blank_lines(text).trim_end();

@@ -21,6 +21,7 @@ mod attempt;
 mod finish;
 mod log;
 mod questions;
+mod screen;
 mod slot;
 mod talk;
 mod typing;

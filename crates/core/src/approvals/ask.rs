@@ -21,7 +21,7 @@ use crate::connector::SendError;
 use crate::hub::{AgentPart, ConnectorPart, CoreError, Hub, Place, Settled};
 
 /// Longest wait for one attempt to upload the call's file, or to find the approval room.
-const PLATFORM_WAIT: Duration = Duration::from_secs(60);
+const PLATFORM_WAIT: Duration = Duration::from_mins(1);
 /// Waits between attempts to upload.
 const UPLOAD_WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 /// A code is drawn anew at most this often.

@@ -2,6 +2,8 @@
 //!
 //! Owns the shape. Must never leave a part of the input out: what has no form of its own stands in the JSON.
 
+use std::fmt::Write as _;
+
 use acg_types::ToolCall;
 use serde_json::{Map, Value};
 
@@ -114,7 +116,7 @@ fn several_edits(input: &Map<String, Value>) -> Option<Own> {
             Some(Value::Bool(true)) => ", everywhere",
             Some(_) => return None,
         };
-        out.push_str(&format!("@@ edit {} of {}{all} @@\n", index + 1, edits.len()));
+        let _infallible = writeln!(out, "@@ edit {} of {}{all} @@", index + 1, edits.len());
         hunk(&mut out, text(edit, "old_string")?, text(edit, "new_string")?);
     }
     Some((diff(&out), &["file_path", "edits"]))

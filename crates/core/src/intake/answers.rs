@@ -55,6 +55,9 @@ impl ConnectorIntake {
         }
         let (room, id) = (&message.room.id, &message.id);
         if self.hub.store.is_command(&self.name, room, id).await.map_err(stored)? {
+            if let Some(cursor) = inbound.cursor {
+                self.hub.store.advance(&self.name, room, cursor).await.map_err(stored)?;
+            }
             return Ok(Some(Accepted::Known));
         }
         let Some(answer) = parsed else { return Ok(None) };

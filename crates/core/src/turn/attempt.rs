@@ -85,7 +85,7 @@ pub(super) async fn answer(turn: &mut Turn<'_>, slot: &mut Slot) -> Result<(), C
             Err(CoreError::Store(StoreError::Closed)) => return Err(StoreError::Closed.into()),
             // The answer is worth more; what is open runs out by itself.
             Err(error) => {
-                error!(turn = %turn.id, error = %Chain(&error), "The questions of a turn could not be closed.")
+                error!(turn = %turn.id, error = %Chain(&error), "The questions of a turn could not be closed.");
             }
         }
     }

@@ -42,6 +42,8 @@ enum Answer {
     Plain(Decision, Option<String>),
     /// A person decided: the row is looked at again when the answer is passed on.
     Decided(ApprovalId, Bound),
+    /// Nobody could be asked: still to be recorded.
+    Refused(String, Bound),
 }
 
 type Wait = BoxFuture<'static, (PermissionId, Result<Resolved, CoreError>)>;
@@ -262,13 +264,13 @@ impl Questions {
         Ok(())
     }
 
-    /// Waits for the next question to be resolved. Cancel-safe.
+    /// Waits for the next question to be resolved. Cancel-safe: nothing is waited for after it is.
     pub(super) async fn next(&mut self, turn: &Turn<'_>) {
         let Some((id, resolved)) = self.waits.next().await else { return std::future::pending().await };
         let Some(pending) = self.pending.remove(&id) else { return };
         let answer = match resolved {
             Ok(Resolved::Closed(approval)) => Answer::Decided(approval, pending.bound),
-            Ok(Resolved::Refused(reason)) => Answer::Plain(Decision::Deny { reason }, None),
+            Ok(Resolved::Refused(reason)) => Answer::Refused(reason, pending.bound),
             Ok(Resolved::Deferred) => {
                 self.deferred.push(id);
                 return;
@@ -287,6 +289,10 @@ impl Questions {
         while let Some((id, answer)) = self.ready.pop_front() {
             let (decision, call_id) = match answer {
                 Answer::Plain(decision, call_id) => (decision, call_id),
+                Answer::Refused(reason, bound) => {
+                    record(&self.origin, &bound.call, "denied", String::new(), reason.clone()).await?;
+                    (Decision::Deny { reason }, None)
+                }
                 Answer::Decided(approval, bound) => {
                     let decision = release(&self.origin, approval, &bound).await?;
                     (decision, bound.call.call_id)

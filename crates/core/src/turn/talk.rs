@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::log::{Step, TurnLog};
 use super::questions::Questions;
+use super::screen::Screen;
 use super::slot::{Budget, Slot};
 use super::typing::Typing;
 use super::{Start, Turn};
@@ -56,6 +57,7 @@ pub(super) async fn talk(
         reached = reach => reached?,
         () = budget.over() => return Err(TalkError::TimedOut),
     }
+    let mut screen = Screen::begin(turn);
     let mut questions = Questions::new(turn, session.id().clone(), stored);
     let mut log = TurnLog::default();
     let closing = &turn.hub.phases.turns;
@@ -75,7 +77,9 @@ pub(super) async fn talk(
         let wants_slot = questions.is_ready() && !slot.is_held();
         tokio::select! {
             event = session.next_event() => {
-                match event? {
+                let event = event?;
+                screen.event(&event);
+                match event {
                     AgentEvent::Permission { id, call, whole, deferrable } => {
                         questions.consider(turn, id, call, whole, deferrable).await?;
                     }

@@ -12,7 +12,7 @@ use acg_config::{
 };
 use acg_core::agent::{AgentBackend, AgentError, AgentInfo, AgentSession, SessionSpec};
 use acg_core::connector::{
-    Accepted, Capabilities, Connector, Health, Inbound, Intake, Link, Reaction, Receipt, SendError,
+    Accepted, Capabilities, Connector, Health, Inbound, Intake, Link, Live, Reaction, Receipt, SendError,
 };
 use acg_core::{Gateway, Parts};
 use acg_policy::RolePolicy;
@@ -39,6 +39,7 @@ pub(crate) struct Platform {
     /// Name and content of every file.
     pub(crate) uploads: Mutex<Vec<(String, String)>>,
     pub(crate) upload_faults: Mutex<Vec<SendError>>,
+    pub(crate) live: Mutex<Vec<String>>,
     intake: watch::Sender<Option<Arc<dyn Intake>>>,
 }
 
@@ -56,6 +57,7 @@ impl Platform {
             reactions: true,
             uploads: Mutex::default(),
             upload_faults: Mutex::default(),
+            live: Mutex::default(),
             intake: watch::Sender::new(None),
         }
     }
@@ -166,6 +168,10 @@ impl Connector for FakeConnector {
     }
 
     async fn typing(&self, _room: &RoomId, _thread: Option<&ThreadId>, _on: bool) {}
+
+    fn live(&self, _room: &RoomId, _thread: Option<&ThreadId>, event: Live<'_>) {
+        self.0.live.lock().unwrap().push(format!("{event:?}").split([' ', '(']).next().unwrap().to_owned());
+    }
 
     async fn upload(
         &self,

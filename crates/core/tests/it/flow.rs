@@ -367,3 +367,17 @@ async fn online_and_offline_notices_are_posted_once() {
     stop(gateway).await;
     assert_eq!(home.platform.texts(), ["online", "offline"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_turn_is_shown_while_it_runs_and_to_its_end() {
+    let mut home = Home::new();
+    home.config.agents[0].timeout = Duration::from_millis(100);
+    let gateway = home.start().await;
+    home.platform.say(message("m1", "alice", "read file")).await;
+    home.platform.until_posted(1).await;
+    home.platform.say(message("m2", "alice", "slow")).await;
+    home.platform.until_posted(2).await;
+    stop(gateway).await;
+    let shown = home.platform.live.lock().unwrap().clone();
+    assert_eq!(shown, ["Begun", "Tool", "Message", "Ended", "Begun", "Ended"]);
+}
