@@ -18,4 +18,4 @@ pub(crate) use ask::{Bound, Origin, Resolved, Strings, ask};
 pub(crate) use broker::{Asked, Broker, Facts};
 pub(crate) use clock::{expire, keep_time};
 pub(crate) use close::{Closing, close, finish_turn, note, place, record};
-pub(crate) use recover::{park, settle_interrupted};
+pub(crate) use recover::{park, settle_interrupted, settle_orphans};

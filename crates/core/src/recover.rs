@@ -58,7 +58,7 @@ pub(crate) async fn recover(hub: &Arc<Hub>) -> Result<(), CoreError> {
             Remedy::Drop => finish(hub, &turn, Vec::new()).await?,
         }
     }
-    Ok(())
+    approvals::settle_orphans(hub).await
 }
 
 /// Wakes every lane that has work, after the parts they need are there.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use acg_store::UnfinishedTurn;
 
 use super::broker::Facts;
-use super::close::finish_turn;
+use super::close::{finish_turn, withdraw};
 use super::state;
 use super::texts::Void;
 use crate::hub::{CoreError, Hub, lock};
@@ -28,6 +28,16 @@ pub(crate) async fn park(hub: &Arc<Hub>, turn: &UnfinishedTurn) -> Result<(), Co
 /// A turn was cut off while its process ran: nobody can be told an answer any more.
 pub(crate) async fn settle_interrupted(hub: &Arc<Hub>, turn: &UnfinishedTurn) -> Result<(), CoreError> {
     finish_turn(hub, turn.turn, &facts(hub, turn).room_name, Void::Restarted).await
+}
+
+/// Questions that no turn of this run stands for any more. The others were dealt with before.
+pub(crate) async fn settle_orphans(hub: &Arc<Hub>) -> Result<(), CoreError> {
+    for row in hub.store.open_approvals().await? {
+        if !hub.broker.holds(row.id) {
+            withdraw(hub, row, "", Void::Restarted).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Who may answer, by the configuration of now.

@@ -19,7 +19,7 @@ use super::{Chain, Start, Turn};
 use crate::agent::{AgentError, AgentSession, SessionSpec};
 use crate::approvals::{self, texts::Void};
 use crate::context::{self, Context, Identity};
-use crate::hub::{CoreError, lock};
+use crate::hub::{CoreError, INNER_RETRY, lock};
 use crate::notices;
 
 /// Longest wait for an agent to end a turn that was cancelled; the backend kills it well before.
@@ -150,7 +150,7 @@ async fn attempt(turn: &Turn<'_>, slot: &mut Slot) -> Result<Outcome, CoreError>
             if let Some(usage) = &end.usage {
                 log_usage(&turn.message.room.name, usage);
             }
-            park(turn, log, &end).await
+            Ok(park(turn, log, &end).await)
         }
         Ok((log, end)) => Ok(Outcome::End(finish(turn, &session_id, log, end))),
         Err(TalkError::TimedOut) => {
@@ -173,22 +173,36 @@ async fn attempt(turn: &Turn<'_>, slot: &mut Slot) -> Result<Outcome, CoreError>
 }
 
 /// The turn waits for people from now on. What the agent has said so far is posted: nobody would see it otherwise.
-async fn park(turn: &Turn<'_>, log: TurnLog, end: &acg_types::TurnEnd) -> Result<Outcome, CoreError> {
+async fn park(turn: &Turn<'_>, log: TurnLog, end: &acg_types::TurnEnd) -> Outcome {
     let hub = turn.hub;
-    if !hub.store.defer_turn(turn.id).await? {
-        warn!(turn = %turn.id, "A turn could not be deferred.");
-        return Ok(Outcome::Leave);
+    // It has reached the agent: whatever the disk does, it must not begin anew.
+    while let Err(error) = store_parked(turn).await {
+        error!(turn = %turn.id, error = %Chain(&error), "A turn that waits for people could not be stored; trying again.");
+        let closed = matches!(error, CoreError::Store(StoreError::Closed));
+        let wait = tokio::time::sleep(INNER_RETRY);
+        if closed || hub.phases.abandon.run_until_cancelled(wait).await.is_none() {
+            return Outcome::Leave;
+        }
     }
+    if let Some(text) = log.answer(end)
+        && let Err(error) = hub.post(&place(turn), OutgoingKind::Reply, &text).await
+    {
+        error!(turn = %turn.id, error = %Chain(&error), "What the agent said before it was let go could not be stored.");
+    }
+    Outcome::Parked
+}
+
+/// Commits that a turn waits, and ties its questions to its conversation. May be done again.
+async fn store_parked(turn: &Turn<'_>) -> Result<(), CoreError> {
+    let hub = turn.hub;
+    hub.store.defer_turn(turn.id).await?;
     let parked = hub.store.deferred_turns().await?.into_iter().find(|parked| parked.turn == turn.id);
     if let Some(parked) = parked {
         // One that was stored in the last moment is not in the table yet.
         approvals::park(hub, &parked).await?;
         lock(&hub.parked).insert(turn.conversation.id, parked);
     }
-    if let Some(text) = log.answer(end) {
-        hub.post(&place(turn), OutgoingKind::Reply, &text).await?;
-    }
-    Ok(Outcome::Parked)
+    Ok(())
 }
 
 /// How long the turn may work.

@@ -71,10 +71,14 @@ pub(super) async fn talk(
         } else if slot.is_held() {
             budget.run();
             typing.on(turn);
+        } else if !questions.is_ready() {
+            // It was told to let go, or took its questions back: its time runs.
+            budget.run();
         }
         let hold_ends = questions.hold_ends();
         let (waits, holds_up) = (questions.waits(), questions.holds_up());
-        let wants_slot = questions.is_ready() && !slot.is_held();
+        let works = !waits && !questions.let_go();
+        let wants_slot = !slot.is_held() && (questions.is_ready() || works);
         tokio::select! {
             event = session.next_event() => {
                 let event = event?;

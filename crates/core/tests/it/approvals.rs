@@ -496,6 +496,10 @@ async fn a_waiting_turn_gives_its_place_to_another_and_its_time_stands_still() {
     let (_, code) = home.platform.question("x").await;
     let mut elsewhere = message("m2", "alice", "slow");
     elsewhere.room = room("other");
+    let mut typing = home.platform.typing.subscribe();
+    let waited = tokio::time::timeout(crate::fakes::PATIENCE, typing.wait_for(|on| !on)).await;
+    assert!(waited.is_ok(), "nobody types while people are waited for");
+    drop(waited);
     home.platform.say(elsewhere).await;
     // The other turn runs meanwhile, for its whole time.
     home.platform.until_said("⏱️ Request timed out.").await;
@@ -639,4 +643,87 @@ async fn where_reactions_cannot_be_told_apart_they_do_not_count() {
     home.platform.say(aside("m2", "alice", &format!("deny {code}"))).await;
     home.platform.until_said("refused: Denied").await;
     stop(gateway).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_happens_nothing_runs_that_was_not_approved() {
+    // A small generator with a fixed seed: the same acts every time, in whatever order tasks take them up.
+    let mut seed = 20_261_121_u32;
+    let mut draw = move |below: u32| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 16) % below
+    };
+    let mut home = Home::asking();
+    home.config.agents[0].permissions.hold = Duration::from_millis(20);
+    let mut gateway = home.start().await;
+    for round in 0..12 {
+        home.agents.defers.store(draw(2) == 0, Ordering::SeqCst);
+        let before = home.platform.texts().len();
+        home.platform.say(message(&format!("m{round}"), "alice", &format!("do a{round} | b{round}"))).await;
+        for (index, name) in [format!("\na{round}\n"), format!("\nb{round}\n")].iter().enumerate() {
+            let (question, code) = home.platform.question(name).await;
+            let id = format!("answer-{round}-{index}");
+            match draw(6) {
+                0 => drop(home.platform.say(aside(&id, "alice", &format!("approve {code}"))).await),
+                1 => drop(home.platform.say(aside(&id, "bob", &format!("deny {code}"))).await),
+                2 => home.platform.react(&question, "bob", "✅").await,
+                3 => home.platform.react(&question, "gina", "✅").await,
+                4 => drop(home.platform.say(aside(&id, "alice", &format!("approve {code} session"))).await),
+                _ => {
+                    let _both = tokio::join!(
+                        home.platform.react(&question, "alice", "❌"),
+                        home.platform.say(aside(&id, "bob", &format!("approve {code}"))),
+                    );
+                }
+            }
+        }
+        if draw(3) == 0 {
+            if draw(2) == 0 {
+                crate::fakes::abandon(gateway).await
+            } else {
+                stop(gateway).await
+            }
+            gateway = home.start().await;
+        }
+        // What is open runs out, again and again until the turn is over: a restart may have asked anew.
+        let deadline = tokio::time::Instant::now() + crate::fakes::PATIENCE;
+        loop {
+            let counts = gateway.control().status().await.unwrap().counts;
+            if counts.inbox_running + counts.inbox_waiting == 0 {
+                break;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{:#?}", &home.platform.texts()[before..]);
+            home.clock.forward(Duration::from_secs(400));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    stop(gateway).await;
+    let store = Store::open(&home.database()).unwrap();
+    let record = store.audit(acg_store::AuditFilter { limit: None, ..Default::default() }).await.unwrap();
+    store.close().await.unwrap();
+    let approved = |digest: &str| {
+        record
+            .iter()
+            .filter(|row| {
+                row.entry.digest == digest
+                    && matches!(row.entry.result.as_str(), "approved" | "granted" | "allowed")
+            })
+            .count()
+    };
+    let mut seen = std::collections::HashMap::<String, usize>::new();
+    for command in home.ran() {
+        *seen.entry(command).or_default() += 1;
+    }
+    assert!(!seen.is_empty());
+    for (command, times) in seen {
+        let call =
+            acg_types::ToolCall::new("claude", "Bash", serde_json::json!({ "command": command }), None);
+        let digest = acg_policy::approval::digest(&call).unwrap();
+        assert!(approved(&digest) >= times, "{command} ran {times} times: {record:#?}");
+    }
+    // Each question was closed once.
+    let count =
+        |words: &[&str]| record.iter().filter(|row| words.contains(&row.entry.result.as_str())).count();
+    let closed = count(&["approved", "granted", "refused", "timed_out", "withdrawn"]);
+    assert!(closed >= count(&["asked"]), "{closed}");
 }

@@ -40,6 +40,7 @@ pub(crate) struct Platform {
     pub(crate) uploads: Mutex<Vec<(String, String)>>,
     pub(crate) upload_faults: Mutex<Vec<SendError>>,
     pub(crate) live: Mutex<Vec<String>>,
+    pub(crate) typing: watch::Sender<bool>,
     intake: watch::Sender<Option<Arc<dyn Intake>>>,
 }
 
@@ -58,6 +59,7 @@ impl Platform {
             uploads: Mutex::default(),
             upload_faults: Mutex::default(),
             live: Mutex::default(),
+            typing: watch::Sender::default(),
             intake: watch::Sender::new(None),
         }
     }
@@ -167,7 +169,9 @@ impl Connector for FakeConnector {
         Ok(Receipt { id: part.key.clone(), duplicate: false })
     }
 
-    async fn typing(&self, _room: &RoomId, _thread: Option<&ThreadId>, _on: bool) {}
+    async fn typing(&self, _room: &RoomId, _thread: Option<&ThreadId>, on: bool) {
+        self.0.typing.send_replace(on);
+    }
 
     fn live(&self, _room: &RoomId, _thread: Option<&ThreadId>, event: Live<'_>) {
         self.0.live.lock().unwrap().push(format!("{event:?}").split([' ', '(']).next().unwrap().to_owned());
