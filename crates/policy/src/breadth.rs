@@ -5,7 +5,7 @@
 use crate::rule::Rule;
 
 /// Tools whose input is a command or a program.
-const SHELLS: &[&str] = &["Bash", "PowerShell", "Monitor"];
+const SHELLS: &[&str] = &["Bash", "PowerShell", "REPL", "Monitor"];
 
 const NO_TOOL: &str = "ZqNoSuchTool";
 const NO_COMMAND: &str = "zq7nosuchprogram --do it";

@@ -14,7 +14,7 @@ use crate::call;
 use crate::paths::Refused;
 use crate::role::{Otherwise, RolePolicy};
 use crate::subject::{self, Findings};
-use crate::tool;
+use crate::tool::{self, Kind};
 
 /// All that a decision hangs on.
 pub struct Request<'a> {
@@ -85,6 +85,35 @@ pub fn inspect(request: &Request<'_>) -> Inspection {
     Inspection { verdict, texts, bash }
 }
 
+/// Decides about a call of which the agent did not send the whole input: nobody can be asked about it, and no text
+/// of it can be compared. Only a rule that allows the tool with any input allows it; where files are meant, none does,
+/// as nobody knows which.
+pub fn decide_unseen(request: &Request<'_>) -> Verdict {
+    let (tool, policy) = (&request.call.tool, request.role);
+    if let Err(Refused(reason)) = call::canonical(request.call) {
+        return refused(request, &reason);
+    }
+    if tool::is_always_allowed(tool) {
+        return Verdict::Allow { rule: "always allowed".into() };
+    }
+    if subject::is_unnamed_beyond_the_turn(request) {
+        return refused(request, BEYOND);
+    }
+    let is_about_files = matches!(Kind::of(tool), Kind::Path { .. } | Kind::Glob | Kind::Grep);
+    let mut rules = policy.rules.iter().filter(|rule| !is_about_files && rule.params().is_none());
+    match rules.find(|rule| rule.matches_tool(tool)) {
+        Some(rule) => Verdict::Allow { rule: rule.to_string() },
+        None if policy.everything => Verdict::Allow { rule: "skip_owner_approval".into() },
+        None if policy.otherwise == Otherwise::OwnSettings => Verdict::OwnSettings,
+        None => refused(
+            request,
+            "the agent did not show the whole call, and no rule allows the tool with any input",
+        ),
+    }
+}
+
+const BEYOND: &str = "it reaches beyond the turn, and no rule names it";
+
 fn verdict(request: &Request<'_>, findings: &mut Findings) -> Verdict {
     let input = match call::canonical(request.call) {
         Ok(input) => input,
@@ -93,8 +122,8 @@ fn verdict(request: &Request<'_>, findings: &mut Findings) -> Verdict {
     if tool::is_always_allowed(&request.call.tool) {
         return Verdict::Allow { rule: "always allowed".into() };
     }
-    if subject::is_unnamed_outside_work(request) {
-        return refused(request, "it makes work outside of a turn, and no rule names it");
+    if subject::is_unnamed_beyond_the_turn(request) {
+        return refused(request, BEYOND);
     }
     let by_rule = subject::examine(request, input, findings);
     match (by_rule, request.role.otherwise) {

@@ -53,7 +53,7 @@ impl Explanation {
     /// The last line: what becomes of the rest.
     pub fn rest(&self) -> &'static str {
         if self.everything {
-            return "everything else is allowed too (skip_owner_approval), but for work outside of a turn";
+            return "everything else is allowed too (skip_owner_approval), but for tools that reach beyond the turn";
         }
         match self.otherwise {
             Otherwise::Deny => "everything else is refused",

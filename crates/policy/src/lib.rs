@@ -22,9 +22,9 @@ mod subject;
 mod tool;
 mod urls;
 
-pub use decide::{Inspection, Request, Verdict, decide, inspect};
+pub use decide::{Inspection, Request, Verdict, decide, decide_unseen, inspect};
 pub use disk::real_path;
 pub use explain::{ExplainedRule, Explanation, explain};
 pub use role::{Otherwise, RolePolicy};
 pub use rule::{Rule, RuleError, tool_names};
-pub use tool::{ALWAYS_ALLOWED, works_outside_a_turn};
+pub use tool::{ALWAYS_ALLOWED, reaches_beyond_the_turn};

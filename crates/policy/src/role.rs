@@ -33,7 +33,7 @@ pub struct RolePolicy {
 impl RolePolicy {
     /// Whether a call of this tool could ever run. What could not need not be offered to the model.
     pub fn may_ever_use(&self, tool: &str) -> bool {
-        if tool::works_outside_a_turn(tool) {
+        if tool::reaches_beyond_the_turn(tool) {
             return self.names(tool);
         }
         tool::is_always_allowed(tool)

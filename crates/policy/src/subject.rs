@@ -206,9 +206,9 @@ fn nothing_compared() -> Refused {
 }
 
 /// Whether a rule is needed that names the tool, and none does.
-pub(crate) fn is_unnamed_outside_work(request: &Request<'_>) -> bool {
+pub(crate) fn is_unnamed_beyond_the_turn(request: &Request<'_>) -> bool {
     let tool = &request.call.tool;
-    tool::works_outside_a_turn(tool) && !request.role.names(tool)
+    tool::reaches_beyond_the_turn(tool) && !request.role.names(tool)
 }
 
 /// The directory (or file) where Glob and Grep begin.

@@ -6,18 +6,41 @@
 /// Tools that run for every role: they show what other tools there are, and do nothing else.
 pub const ALWAYS_ALLOWED: &[&str] = &["ToolSearch"];
 
-/// Tools whose work goes on, or begins, after the turn is over. Only a rule that names one allows it.
-const OUTSIDE_A_TURN: &[&str] =
-    &["CronCreate", "CronDelete", "CronList", "Monitor", "RemoteTrigger", "ScheduleWakeup", "Workflow"];
+/// Tools that reach beyond the turn: their work begins or goes on after it, or they speak to somebody else than the
+/// room. A worktree is here because paths are judged by the directory that the agent was started in.
+const BEYOND_THE_TURN: &[&str] = &[
+    "Artifact",
+    "CronCreate",
+    "CronDelete",
+    "CronList",
+    "EnterWorktree",
+    "ExitWorktree",
+    "ListAgents",
+    "Monitor",
+    "PushNotification",
+    "RemoteTrigger",
+    "ScheduleWakeup",
+    "SendMessage",
+    "SendUserFile",
+    "SendUserMessage",
+    "Sleep",
+    "SubscribePR",
+    "SuggestBackgroundPR",
+    "TaskOutput",
+    "TaskStop",
+    "TeamCreate",
+    "TeamDelete",
+    "Workflow",
+];
 
 /// Names that no tool has: a rule that matches one of them matches just any name.
 const NOBODYS_NAMES: &[&str] =
     &["\u{1}no such tool", "ZqNoSuchTool", "zq_no_such_tool", "mcp__zq_no_such__tool"];
 
-/// Whether a tool makes work outside of a turn (`CronCreate`, `ScheduleWakeup`, `Monitor` and their like). Such a
-/// tool is refused, and should not be offered to the model, unless a rule names it: see [`crate::RolePolicy::names`].
-pub fn works_outside_a_turn(tool: &str) -> bool {
-    OUTSIDE_A_TURN.iter().any(|known| known.eq_ignore_ascii_case(tool))
+/// Whether a tool reaches beyond the turn (`CronCreate`, `ScheduleWakeup`, `Monitor` and their like). Such a tool is
+/// refused, and should not be offered to the model, unless a rule names it: see [`crate::RolePolicy::names`].
+pub fn reaches_beyond_the_turn(tool: &str) -> bool {
+    BEYOND_THE_TURN.iter().any(|known| known.eq_ignore_ascii_case(tool))
 }
 
 pub(crate) fn is_always_allowed(tool: &str) -> bool {

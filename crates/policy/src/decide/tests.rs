@@ -181,6 +181,7 @@ proptest! {
 
 /// A call decided for a guest-like role with these rules.
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "every call site makes the parameters in place")]
 fn guest(rules: &[(&str, Option<&str>)], tool: &str, params: Value, expected: Result<&str, &str>) {
     compare(verdict(rules, tool, params.clone(), "/ws"), expected, &format!("{tool} {params} by {rules:?}"));
 }
@@ -255,17 +256,12 @@ fn what_no_rule_allows_goes_the_way_of_the_role() {
 fn tools_for_everybody_and_for_nobody() {
     guest(&[], "ToolSearch", json!({"query": "x"}), Ok("always"));
     guest(&[], "toolsearch", json!({"query": "x"}), Err("no rule"));
-    for tool in ["CronCreate", "ScheduleWakeup", "Monitor", "monitor", "Workflow"] {
-        guest(
-            &[(".*", None), (r"\w+", None), ("(?!Bash).*", None)],
-            tool,
-            json!({}),
-            Err("outside of a turn"),
-        );
+    for tool in ["CronCreate", "ScheduleWakeup", "Monitor", "monitor", "EnterWorktree"] {
+        guest(&[(".*", None), (r"\w+", None), ("(?!Bash).*", None)], tool, json!({}), Err("beyond the turn"));
         guest(&[(tool, None)], tool, json!({}), Ok(tool));
         let everything = RolePolicy { everything: true, ..role(&[(".*", None)], Otherwise::Ask) };
         let call = ToolCall::new("a", tool, json!({}), None);
-        compare(decided(&everything, &call, "/ws"), Err("outside of a turn"), tool);
+        compare(decided(&everything, &call, "/ws"), Err("beyond the turn"), tool);
         assert!(!everything.may_ever_use(tool) && role(&[(tool, None)], Otherwise::Deny).may_ever_use(tool));
     }
     let nothing = RolePolicy::default();
@@ -379,6 +375,28 @@ fn other_tools_are_matched_by_what_they_act_on() {
     guest(&mcp, "mcp__t__get", json!({"id": 5}), Ok("mcp__t__"));
     guest(&mcp, "mcp__t__get", json!({"id": 5, "x": 1}), Err("these parameters"));
     guest(&[("Task", None)], "Task", json!({"prompt": "x"}), Ok("Task"));
+}
+
+#[test]
+fn what_was_not_shown_is_allowed_by_a_rule_for_any_input_only() {
+    let unseen = |rules: &[(&str, Option<&str>)], otherwise, tool: &str| {
+        let call = ToolCall::new("a", tool, json!({}), None);
+        let role = role(rules, otherwise);
+        let resolve = |path: &Path| Ok(path.to_owned());
+        decide_unseen(&Request { call: &call, role: &role, workspace: Path::new("/ws"), resolve: &resolve })
+    };
+    let any = [("bash|read|mcp__.*|Glob", None), ("WebFetch", Some(".*"))];
+    compare(unseen(&any, Otherwise::Deny, "Bash"), Ok("bash"), "any input");
+    compare(unseen(&any, Otherwise::Ask, "mcp__a__b"), Ok("mcp__"), "any input");
+    compare(unseen(&[], Otherwise::Ask, "ToolSearch"), Ok("always"), "harmless");
+    for tool in ["Read", "Glob", "WebFetch", "Task"] {
+        for otherwise in [Otherwise::Deny, Otherwise::Ask] {
+            compare(unseen(&any, otherwise, tool), Err("did not show the whole call"), tool);
+        }
+        assert_eq!(unseen(&any, Otherwise::OwnSettings, tool), Verdict::OwnSettings);
+    }
+    compare(unseen(&[(".*", None)], Otherwise::Ask, "Monitor"), Err("beyond the turn"), "Monitor");
+    compare(unseen(&[(".*", None)], Otherwise::Ask, "B\n"), Err("no name"), "a bad name");
 }
 
 #[test]
@@ -565,7 +583,7 @@ proptest! {
         let reversed: Vec<_> = rules.iter().rev().cloned().collect();
         prop_assert_eq!(rank(&verdict), rank(&decided(&compiled(&reversed, Otherwise::Deny), &call, "/ws")));
         // But for the one tool that needs no rule: its exact name.
-        if tool.to_ascii_lowercase() != "toolsearch" {
+        if !tool.eq_ignore_ascii_case("toolsearch") {
             let upper = ToolCall::new("a", tool.to_ascii_uppercase(), params, None);
             prop_assert_eq!(rank(&verdict), rank(&decided(&compiled(&rules, Otherwise::Deny), &upper, "/ws")));
         }
