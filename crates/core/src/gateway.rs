@@ -84,6 +84,22 @@ pub struct Gateway {
     connections: TaskTracker,
 }
 
+/// Gives each caller of the control plane the handle that is meant for it.
+#[derive(Clone, Debug)]
+pub struct Controls(Arc<Hub>);
+
+impl Controls {
+    /// For a person.
+    pub fn of_person(&self) -> Arc<dyn Control> {
+        Arc::new(Handle(Arc::clone(&self.0)))
+    }
+
+    /// For a process below an agent that serves this conversation with this role.
+    pub fn of_agent(&self, conversation: ConversationId, role: Role) -> Arc<dyn Control> {
+        Arc::new(AgentHandle::new(Arc::clone(&self.0), conversation, role))
+    }
+}
+
 impl Gateway {
     /// Settles what the last run left, then starts every part. Does not wait for any platform or agent.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
@@ -111,9 +127,9 @@ impl Gateway {
         Arc::new(Handle(Arc::clone(&self.hub)))
     }
 
-    /// The handle for a process below an agent that serves this conversation with this role.
-    pub fn control_of_agent(&self, conversation: ConversationId, role: Role) -> Arc<dyn Control> {
-        Arc::new(AgentHandle::new(Arc::clone(&self.hub), conversation, role))
+    /// Handles for every kind of caller.
+    pub fn controls(&self) -> Controls {
+        Controls(Arc::clone(&self.hub))
     }
 
     /// Stops in order: take nothing more in, let turns end up to `drain_timeout`, post what can be posted,

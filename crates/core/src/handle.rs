@@ -115,6 +115,14 @@ pub enum CommandError {
     /// Neither text nor file.
     #[error("Nothing to send: provide 'text' or 'attachment_path'")]
     NothingToSend,
+    /// The caller is an agent's process, and agents may not do this.
+    #[error("An agent may not use '{command}': {reason}")]
+    NotForAgents {
+        /// The command.
+        command: &'static str,
+        /// Why.
+        reason: &'static str,
+    },
     /// The platform refused or could not be reached.
     #[error("{0}")]
     Platform(String),

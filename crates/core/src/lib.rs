@@ -5,7 +5,7 @@
 //! program or a wire frame.
 
 pub mod agent;
-pub mod caller;
+mod caller;
 mod chunk;
 pub mod connector;
 pub mod handle;
@@ -26,4 +26,4 @@ mod turn;
 mod vault;
 mod watchers;
 
-pub use gateway::{Gateway, Parts, StartError};
+pub use gateway::{Controls, Gateway, Parts, StartError};

@@ -75,11 +75,7 @@ pub(crate) async fn choose(directory: &Path, named: Option<&str>) -> Result<Choi
     Ok(Choice { config, agent, remarks })
 }
 
-async fn wanted(
-    directory: &Path,
-    name: &str,
-    path: Option<&OsStr>,
-) -> Result<Choice, Failure> {
+async fn wanted(directory: &Path, name: &str, path: Option<&OsStr>) -> Result<Choice, Failure> {
     if name == DEMO {
         let (config, agent) = demo(directory)?;
         return Ok(Choice { config, agent, remarks: Vec::new() });
@@ -115,7 +111,9 @@ async fn fit(
     let agent = build(&config)?;
     let found = match tokio::time::timeout(PROBE_WAIT, agent.probe()).await {
         Ok(Ok(_)) => return Ok(Ok((config, agent))),
-        Ok(Err(error)) => crate::failure::Failure::new(format!("{} cannot be used", known.title)).because(&error).line(),
+        Ok(Err(error)) => {
+            crate::failure::Failure::new(format!("{} cannot be used", known.title)).because(&error).line()
+        }
         Err(_) => format!("{} did not say within {PROBE_WAIT:?} whether it can be used", known.title),
     };
     agent.shutdown().await;

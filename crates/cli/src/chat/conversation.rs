@@ -119,7 +119,9 @@ impl Conversation {
                     Err(reason) => self.screen.remark(&reason),
                 },
                 Input::Unknown(command) => {
-                    self.screen.remark(&format!("{command}: there is no such command; /help shows those there are."));
+                    self.screen.remark(&format!(
+                        "{command}: there is no such command; /help shows those there are."
+                    ));
                 }
                 Input::Say(text) => {
                     self.say(&text, &std::mem::take(&mut files)).await?;
@@ -191,8 +193,9 @@ impl Conversation {
 
     async fn is_idle(&self) -> Result<bool, Failure> {
         let status = self.control.status().await;
-        let counts =
-            status.map_err(|error| Failure::new("the gateway gives no account of itself").because(&error))?.counts;
+        let counts = status
+            .map_err(|error| Failure::new("the gateway gives no account of itself").because(&error))?
+            .counts;
         Ok(counts.inbox_waiting == 0 && counts.inbox_running == 0 && counts.outbox_pending == 0)
     }
 

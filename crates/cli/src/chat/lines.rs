@@ -63,8 +63,7 @@ impl Lines {
         if !terminal {
             return Ok(Self::Pipe(Pipe { reader: BufReader::new(tokio::io::stdin()), pending: Vec::new() }));
         }
-        let refuse =
-            |error: ReadlineError| Failure::new("the terminal cannot be read from").because(&error);
+        let refuse = |error: ReadlineError| Failure::new("the terminal cannot be read from").because(&error);
         let config = Config::builder()
             .max_history_size(HISTORY)
             .map_err(refuse)?

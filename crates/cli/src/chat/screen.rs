@@ -62,7 +62,9 @@ impl Screen {
     /// The first lines.
     pub(crate) fn welcome(&self, agent: &str, directory: &Path) {
         if self.is_json() {
-            return event(&json!({"event": "ready", "agent": agent, "directory": directory.to_string_lossy()}));
+            return event(
+                &json!({"event": "ready", "agent": agent, "directory": directory.to_string_lossy()}),
+            );
         }
         let directory = sanitised(&directory.to_string_lossy());
         self.faint(&format!(
@@ -133,7 +135,8 @@ impl Screen {
                 }
             }
             Shown::File { path, caption } => {
-                let caption = if caption.is_empty() { String::new() } else { format!(" ({})", sanitised(caption)) };
+                let caption =
+                    if caption.is_empty() { String::new() } else { format!(" ({})", sanitised(caption)) };
                 self.faint(&format!("· file: {}{caption}", sanitised(&path.to_string_lossy())));
                 if let Ok(text) = std::fs::read_to_string(path) {
                     write(&format!("{}\n", sanitised(&text)));

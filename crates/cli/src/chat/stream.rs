@@ -23,12 +23,10 @@ impl Blocks {
         Some(std::mem::take(&mut self.pending)).filter(|rest| !rest.trim().is_empty())
     }
 
-    /// Whether this text was shown already, piece by piece. If not, and in any case for the next turn, what was
-    /// seen is forgotten.
-    pub(crate) fn was_shown(&mut self, text: &str) -> bool {
+    /// Whether this text was shown already in this turn, piece by piece.
+    pub(crate) fn was_shown(&self, text: &str) -> bool {
         let plain: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-        let seen = std::mem::take(&mut self.seen);
-        !plain.is_empty() && seen == plain
+        !plain.is_empty() && self.seen == plain
     }
 
     /// Whether anything was streamed since the turn began.
@@ -51,7 +49,9 @@ fn whole(text: &str) -> Option<usize> {
         at += line.len();
         let trimmed = line.trim();
         match fence {
-            Some(mark) if trimmed.starts_with(mark) && trimmed.trim_start_matches(&mark[..1]).is_empty() => fence = None,
+            Some(mark) if trimmed.starts_with(mark) && trimmed.trim_start_matches(&mark[..1]).is_empty() => {
+                fence = None
+            }
             Some(_) => {}
             None if trimmed.starts_with("```") => fence = Some("```"),
             None if trimmed.starts_with("~~~") => fence = Some("~~~"),
@@ -86,11 +86,11 @@ mod tests {
         let mut blocks = Blocks::default();
         blocks.push("one ");
         blocks.push("two");
-        assert!(blocks.was_shown("one\n\ntwo"));
-        assert!(!blocks.was_shown("one\n\ntwo"), "once");
-        blocks.push("one");
         assert!(!blocks.was_shown("another"));
         assert!(!blocks.was_shown(""));
+        assert!(blocks.was_shown("one\n\ntwo"));
+        blocks.reset();
+        assert!(!blocks.was_shown("one two"), "another turn");
     }
 
     proptest! {
@@ -102,7 +102,8 @@ mod tests {
                 shown.extend(blocks.push(piece));
             }
             shown.extend(blocks.end());
-            prop_assert_eq!(shown.trim_end(), pieces.concat().trim_end());
+            let whole = pieces.concat();
+            prop_assert_eq!(shown.trim_end(), whole.trim_end());
         }
     }
 }

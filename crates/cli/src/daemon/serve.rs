@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acg_core::handle::Control;
-use acg_gateway::control::Server;
+use acg_gateway::control::{Attribution, Server};
 use async_trait::async_trait;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -26,21 +26,12 @@ const SLACK: Duration = Duration::from_secs(1);
 /// What the loop needs of a running gateway.
 #[async_trait]
 pub(super) trait Core: Send + fmt::Debug {
-    /// The handle for the control socket.
+    /// The handle for a person.
     fn control(&self) -> Arc<dyn Control>;
+    /// Which handle each caller of the control socket gets.
+    fn attribution(&self) -> Arc<dyn Attribution>;
     /// Ends everything in order; `hurry` cuts every wait short.
     async fn stop(self: Box<Self>, hurry: CancellationToken);
-}
-
-#[async_trait]
-impl Core for acg_core::Gateway {
-    fn control(&self) -> Arc<dyn Control> {
-        Self::control(self)
-    }
-
-    async fn stop(self: Box<Self>, hurry: CancellationToken) {
-        Self::stop(*self, hurry).await;
-    }
 }
 
 /// What a signal asks for.
@@ -108,7 +99,7 @@ pub(super) async fn serve(
     let control = core.control();
     let tasks = TaskTracker::new();
     let stop = CancellationToken::new();
-    tasks.spawn(server.run(Arc::clone(&control), VERSION, stop.clone()));
+    tasks.spawn(server.run_for(core.attribution(), VERSION, stop.clone()));
     tasks.close();
     tracing::info!("The gateway is ready.");
     // Asked for only where somebody waits for it.

@@ -4,6 +4,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 
 use acg_core::handle::{CommandError, SendRequest, StatusReport, WatcherInfo};
+use acg_gateway::control::Peer;
 use acg_types::RoomId;
 use rustix::process::{getpid, kill_process};
 use tokio::sync::Notify;
@@ -22,10 +23,20 @@ impl Core for Slow {
         Arc::new(self.clone())
     }
 
+    fn attribution(&self) -> Arc<dyn Attribution> {
+        Arc::new(self.clone())
+    }
+
     async fn stop(self: Box<Self>, hurry: CancellationToken) {
         self.stopping.notify_one();
         hurry.cancelled().await;
         *self.hurried.lock().unwrap() = true;
+    }
+}
+
+impl Attribution for Slow {
+    fn attribute(&self, _peer: &Peer) -> Result<Arc<dyn Control>, String> {
+        Ok(self.control())
     }
 }
 
