@@ -1,3 +1,5 @@
+//! The rules by table, and one property: however looks and commits interleave, nothing runs that was not approved.
+
 use acg_store::NewApproval;
 use acg_types::{ApprovalId, ConversationId, Role, TurnId};
 use proptest::prelude::*;
