@@ -110,6 +110,8 @@ pub(crate) async fn ask(origin: Arc<Origin>, bound: Bound, strings: Strings) -> 
             () = strings.defer.cancelled() => {
                 let entry = super::note(hub, &row, &origin.facts.room_name, "deferred", String::new(), "nobody has answered yet".to_owned());
                 super::record(hub, entry).await?;
+                // Nobody follows its post any more: it counts as seen, so that people are reminded.
+                hub.broker.delivered(id, None);
                 return Ok(Resolved::Deferred);
             }
             news = settled.recv(), if !heard => {

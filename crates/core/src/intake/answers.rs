@@ -83,7 +83,9 @@ impl ConnectorIntake {
                 }
                 Reply::Close(closing, asked) => {
                     let closing = Closing { command: Some(command.clone()), ..*closing };
+                    let verdict = closing.state;
                     if !approvals::close(&self.hub, &asked, closing).await.map_err(failed)?
+                        && !self.said_the_same(&asked, verdict, &message.sender).await?
                         // The store noted the command all the same: what is left is to say who was quicker.
                         && let Reply::Say(text) = self.reply(inbound, &answer, &place).await?
                     {
@@ -97,6 +99,18 @@ impl ConnectorIntake {
             }
         }
         Ok(None)
+    }
+
+    /// Whether the question was closed by this very person in this very way: by the same message, offered twice at
+    /// the same time, or by a reaction beside it.
+    async fn said_the_same(
+        &self,
+        asked: &Asked,
+        verdict: ApprovalState,
+        sender: &Sender,
+    ) -> Result<bool, IntakeError> {
+        let row = self.hub.store.approval(asked.row.id).await.map_err(stored)?;
+        Ok(row.is_some_and(|row| row.state == verdict && row.decided_by.as_ref() == Some(&sender.id)))
     }
 
     /// Answers a command that decides nothing, once.
