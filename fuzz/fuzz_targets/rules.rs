@@ -2,4 +2,6 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &str| acg_fuzz::rules_property::check(data));
+libfuzzer_sys::fuzz_target!(|data: &str| {
+    acg_fuzz::rules_property::check(data);
+});

@@ -26,6 +26,10 @@ pub struct Opinion {
 
 /// Parses a source. `None` if it is not valid to this parser.
 pub fn opinion(source: &str) -> Option<Opinion> {
+    // It panics on a file descriptor that is no number of 32 bits.
+    if source.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() > 9) {
+        return None;
+    }
     let mut walk = Walk { opinion: Opinion::default(), depth: 0, failed: false };
     walk.source(source);
     (!walk.failed).then_some(walk.opinion)
@@ -91,7 +95,7 @@ impl Walk {
     fn compound(&mut self, compound: &CompoundCommand) {
         match compound {
             CompoundCommand::Arithmetic(_) | CompoundCommand::ArithmeticForClause(_) => {
-                self.beyond("arithmetic")
+                self.beyond("arithmetic");
             }
             CompoundCommand::Coprocess(_) => self.beyond("coprocess"),
             CompoundCommand::BraceGroup(group) => self.list(&group.list),

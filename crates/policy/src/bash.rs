@@ -140,8 +140,8 @@ pub fn commands(source: &str) -> Result<Vec<SimpleCommand>, BashRefusal> {
 ///
 /// A rule that forbids with a negative look-around cannot see what is known only when a command runs: it allows
 /// nothing that has such parts.
-pub fn judge_by_rules(source: &str, tool: &str, rules: &[Rule]) -> BashReport {
-    let rules: Vec<&Rule> = rules.iter().filter(|rule| rule.matches_tool(tool)).collect();
+pub fn judge_by_rules(source: &str, tool: &str, rules: &[&Rule]) -> BashReport {
+    let rules: Vec<&Rule> = rules.iter().copied().filter(|rule| rule.matches_tool(tool)).collect();
     let forbids =
         |rule: &Rule| rule.params().is_some_and(|params| params.contains("(?!") || params.contains("(?<!"));
     judge_each(source, rules.len(), &|rule, text, is_open| {

@@ -13,6 +13,10 @@ use super::{BashRefusal, Form, Named, SimpleCommand, grammar, screen, tree};
 
 /// Most forms of one command that loops make.
 const MAX_FORMS: usize = 64;
+/// Most forms of all commands together.
+const MAX_ALL_FORMS: usize = 600;
+/// Longest form in bytes, which a loop's values may make longer than the source.
+const MAX_FORM_BYTES: usize = 32 * 1024;
 /// Deepest nesting of wrappers.
 const MAX_WRAPPERS: usize = 4;
 /// Stands where a rule must name a word: a rule that matches these instead does not.
@@ -107,6 +111,11 @@ fn examine(script: &Script, command: &Command, moves: bool, found: &mut Vec<Foun
     let question = forms_of(script, command).and_then(|variants| {
         let mut forms = Vec::new();
         let mut is_once_only = false;
+        let all: usize =
+            found.iter().filter_map(|found| found.question.as_ref().ok()).map(|one| one.forms.len()).sum();
+        if all + variants.len() > MAX_ALL_FORMS {
+            return Err(format!("loops make more than {MAX_ALL_FORMS} forms of its commands"));
+        }
         for words in variants {
             let findings = guard::examine(&words, place)?;
             is_once_only |= findings.is_once_only;
@@ -245,10 +254,15 @@ fn forms_of(script: &Script, command: &Command) -> Result<Vec<Vec<Word>>, String
     let names: BTreeSet<&String> = command.loops.iter().collect();
     for name in names {
         let uses = |piece: &Piece| matches!(piece, Piece::Variable { name: used, .. } if used == name);
-        if !command.words.iter().any(|word| word.pieces.iter().any(uses)) {
+        let count = command.words.iter().flat_map(|word| &word.pieces).filter(|piece| uses(piece)).count();
+        if count == 0 {
             continue;
         }
         let Some(Bound::Values(values)) = script.bound.get(name) else { continue };
+        // Before anything is put together: a long value that is used often would take much memory.
+        if values.iter().any(|value| value.len() * count > MAX_FORM_BYTES) {
+            return Err(format!("loops make it longer than {} KiB", MAX_FORM_BYTES / 1024));
+        }
         if forms.len() * values.len() > MAX_FORMS {
             return Err(format!("loops make more than {MAX_FORMS} forms of it"));
         }

@@ -79,7 +79,14 @@ pub(crate) fn examine(words: &[Word], place: Place) -> Result<Findings, String> 
     if place.moves && program.raw.contains('/') && !program.raw.starts_with('/') {
         return Err(format!("'{}' would be looked for in a folder that the command changes to", program.raw));
     }
-    let is_careful = CAREFUL.iter().find(|entry| entry.name == name || entry.name == unversioned(&name));
+    // GNU programs are called gsort, gtar, … where others have the plain names.
+    let plain = name.strip_prefix('g').unwrap_or(&name);
+    let is_careful = CAREFUL.iter().find(|entry| {
+        entry.name == name
+            || entry.name == unversioned(&name)
+            || entry.name == plain
+            || (entry.name == "tar" && name == "bsdtar")
+    });
     let is_loader = name.starts_with("ld-") || name.starts_with("ld.so") || name.starts_with("ld64");
     let runs = Danger { exact: false, index: 0, why: RUNS };
     let mut findings = Findings::default();
@@ -150,7 +157,9 @@ fn every_option(words: &[Word]) -> Vec<Danger> {
     let mut dangers: Vec<Danger> = open_words(words).collect();
     for (index, word) in words.iter().enumerate().skip(1) {
         let value = word.value().unwrap_or_default();
-        if is_option(word) || value.starts_with('!') || value.contains('=') {
+        // `.shell` and the like are commands of what reads them.
+        let is_command = value.strip_prefix('.').is_some_and(|rest| rest.starts_with(char::is_alphabetic));
+        if is_option(word) || is_command || value.starts_with('!') || value.contains('=') {
             dangers.push(Danger { exact: false, index, why: OPTION });
         }
     }
@@ -176,10 +185,13 @@ fn careful(entry: &Careful, words: &[Word]) -> Vec<Danger> {
     for (index, word) in words.iter().enumerate().skip(1) {
         let Some(value) = word.value() else { continue };
         let small = value.to_ascii_lowercase();
+        // Some programs take their options with one dash or with two.
+        let single = if small.starts_with("--") { &small[1..] } else { small.as_str() };
         let named = entry.words.iter().any(|listed| {
-            *listed == value
-                || *listed == small
-                || value.strip_prefix(listed).is_some_and(|rest| rest.starts_with('='))
+            let is_it = |value: &str| {
+                value.strip_prefix(listed).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+            };
+            is_it(&value) || is_it(&small) || is_it(single)
         });
         // tar takes letters without a dash as its first word.
         let old =

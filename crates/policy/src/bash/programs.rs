@@ -70,10 +70,8 @@ pub(crate) const NEVER: &[(&str, &str)] = &[
 ];
 
 /// Commands of the shell that calculate with their words, in bash or in zsh.
-pub(crate) const CALCULATING: &[&str] = &[
-    "[", "test", "printf", "exit", "return", "break", "continue", "shift", "ulimit", "umask", "kill", "read",
-    "echo", "cd", "pushd", "popd", "dirs", "type", "times", "suspend", "command",
-];
+pub(crate) const CALCULATING: &[&str] =
+    &["[", "test", "printf", "exit", "return", "break", "continue", "shift", "ulimit", "umask", "read"];
 
 /// Programs that run what a file or their input says. What they are to run must be named by the rule: every option,
 /// and nothing known only at run time.
@@ -128,7 +126,6 @@ pub(crate) const INTERPRETERS: &[&str] = &[
     "tsx",
     "ts-node",
     "m4",
-    "bc",
     "dc",
     "gnuplot",
     "jjs",
@@ -173,7 +170,6 @@ pub(crate) const OPAQUE: &[&str] = &[
     "nc",
     "ncat",
     "netcat",
-    "socat",
     "scp",
     "rsync",
     "mysql",
@@ -405,6 +401,7 @@ pub(crate) const RUNNERS: &[&str] = &[
     "forkstat",
     "debuild",
     "pbuilder",
+    "socat",
 ];
 
 /// What makes a careful program do more than it seems.
@@ -565,10 +562,10 @@ pub(crate) const CAREFUL: &[Careful] = &[
     builder("gradlew", &["init-script", "build-file", "project-dir"], "IbpDP", &[]),
     builder("dotnet", &[], "", &["-p", "exec"]),
     builder("java", &[], "", &["-jar", "-cp", "-classpath"]),
-    builder("gcc", &["specs"], "oB", &["-wrapper"]),
-    builder("g++", &["specs"], "oB", &["-wrapper"]),
-    builder("cc", &["specs"], "oB", &["-wrapper"]),
-    builder("c++", &["specs"], "oB", &["-wrapper"]),
+    builder("gcc", &["specs"], "oB", &["-wrapper", "-fplugin"]),
+    builder("g++", &["specs"], "oB", &["-wrapper", "-fplugin"]),
+    builder("cc", &["specs"], "oB", &["-wrapper", "-fplugin"]),
+    builder("c++", &["specs"], "oB", &["-wrapper", "-fplugin"]),
     builder("clang", &["config"], "oB", &["-Xclang"]),
     builder("ld", &[], "oI", &["-plugin"]),
     careful(

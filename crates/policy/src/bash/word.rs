@@ -48,13 +48,18 @@ fn is_plain(character: char) -> bool {
     character.is_ascii_alphanumeric() || "_-./:,=+%@^".contains(character)
 }
 
+/// Whether a value needs no quotes as a word.
+fn needs_no_quotes(value: &str) -> bool {
+    !value.is_empty() && !value.starts_with('=') && value.chars().all(is_plain)
+}
+
 fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// A value in the form in which rules see it.
 pub(crate) fn show_value(value: &str) -> String {
-    if !value.is_empty() && value.chars().all(is_plain) { value.to_owned() } else { quote(value) }
+    if needs_no_quotes(value) { value.to_owned() } else { quote(value) }
 }
 
 impl Word {
@@ -134,7 +139,7 @@ impl Word {
             return self.raw.clone();
         }
         if let Some(value) = self.value() {
-            if !value.is_empty() && value.chars().all(is_plain) {
+            if needs_no_quotes(&value) {
                 return value;
             }
             return if self.is_one_quotation() { self.raw.clone() } else { quote(&value) };

@@ -13,10 +13,6 @@ pub(crate) fn ends_word(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b';' | b'&' | b'|' | b'(' | b')' | b'<' | b'>')
 }
 
-fn is_blank(character: char) -> bool {
-    matches!(character, ' ' | '\t')
-}
-
 /// Whether it is a name as bash has them.
 pub(crate) fn is_name(text: &str) -> bool {
     !text.starts_with(|first: char| first.is_ascii_digit())
@@ -80,7 +76,10 @@ pub(crate) fn may_be_set(name: &str) -> bool {
         "zshaddhistory",
         "zshexit",
     ];
+    // What other programs read from the environment in small letters.
+    let is_read_by_others = name.ends_with("_proxy") || name.starts_with("npm_") || name.starts_with("pnpm_");
     is_name(name)
+        && !is_read_by_others
         && !SPECIAL.contains(&name)
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
@@ -123,7 +122,7 @@ impl Reader<'_> {
                     self.at += 1;
                 }
                 '=' if self.at == start
-                    && !self.rest()[1..].trim_start_matches('=').starts_with(is_blank) =>
+                    && !self.rest().trim_start_matches('=').bytes().next().is_none_or(ends_word) =>
                 {
                     return Err("a word begins with '=', which some shells replace: put it in quotes".into());
                 }

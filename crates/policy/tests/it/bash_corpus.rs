@@ -22,7 +22,7 @@ fn every_way_around_the_rules_is_refused() {
     let mut faults = Vec::new();
     for attempt in &attempts {
         let rules = bash_lists::compile(common.iter().chain(&attempt.group.rules));
-        let report = bash::judge_by_rules(&attempt.command, "Bash", &rules);
+        let report = bash_lists::judge(&attempt.command, &rules);
         if report.is_allowed() {
             faults.push(format!("{}: allowed: {}", attempt.place, attempt.command));
         } else if report.reason().is_none_or(|reason| reason.is_empty()) {
@@ -86,13 +86,12 @@ fn ordinary_commands_are_allowed() {
     assert!(attempts.len() >= 150, "only {} commands", attempts.len());
     let mut faults = Vec::new();
     for attempt in &attempts {
-        let report =
-            bash::judge_by_rules(&attempt.command, "Bash", &bash_lists::compile(&attempt.group.rules));
+        let report = bash_lists::judge(&attempt.command, &bash_lists::compile(&attempt.group.rules));
         if let Some(reason) = report.reason() {
             faults.push(format!("{}: {:?}: {reason}", attempt.place, attempt.command));
         }
         // Without rules the same is refused: the rules are what allows it.
-        assert!(!bash::judge_by_rules(&attempt.command, "Bash", &[]).is_allowed(), "{}", attempt.place);
+        assert!(!bash_lists::judge(&attempt.command, &[]).is_allowed(), "{}", attempt.place);
     }
     assert!(faults.is_empty(), "{} of {}\n{}", faults.len(), attempts.len(), faults.join("\n"));
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use acg_policy::Rule;
+use acg_policy::bash::{BashReport, judge_by_rules};
 
 /// What is common to a group of commands.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +44,11 @@ pub(crate) fn compile<'a>(sources: impl IntoIterator<Item = &'a String>) -> Vec<
             known.entry(source.clone()).or_insert_with(new).clone()
         })
         .collect()
+}
+
+/// Judges by these rules, as the decision about a call does.
+pub(crate) fn judge(command: &str, rules: &[Rule]) -> BashReport {
+    judge_by_rules(command, "Bash", &rules.iter().collect::<Vec<_>>())
 }
 
 /// The rules that count for every command of the refused ones.

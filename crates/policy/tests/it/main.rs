@@ -1,6 +1,16 @@
 //! Tests of the policy as its callers see it, and against a real bash.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "helpers of tests fail as tests do"
+)]
+
+mod bash_answers;
 mod bash_corpus;
+mod bash_docs;
 mod bash_fuzz;
 mod bash_lists;
 #[path = "../../../../fuzz/src/bash_property.rs"]
