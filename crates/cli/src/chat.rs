@@ -58,14 +58,10 @@ pub(crate) fn chat(
 /// Where the agent works: the current directory.
 fn directory(args: &ChatArgs) -> Result<PathBuf, Failure> {
     let named = args.directory.clone().unwrap_or_else(|| PathBuf::from("."));
-    named
-        .canonicalize()
-        .ok()
-        .filter(|path| path.is_dir())
-        .ok_or_else(|| {
-            Failure::new(format!("{} is not a directory", named.display()))
-                .next("name one that exists with --directory")
-        })
+    named.canonicalize().ok().filter(|path| path.is_dir()).ok_or_else(|| {
+        Failure::new(format!("{} is not a directory", named.display()))
+            .next("name one that exists with --directory")
+    })
 }
 
 async fn talk(
