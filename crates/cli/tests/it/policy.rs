@@ -134,8 +134,8 @@ fn decisions_are_told_with_their_reason_and_exit_code() {
         ("owner", "ToolSearch", "{}", "quiet"),
     ] {
         let done = check(&home, role, tool, params, &["--agent", more]);
-        all +=
-            &format!("$ --role {role} --agent {more} --tool {tool} --params '{params}'\n{}\n", done.text());
+        let asked = format!("$ --role {role} --agent {more} --tool {tool} --params '{params}'\n");
+        all.extend([asked, done.text(), "\n".to_owned()]);
     }
     assert_snapshot!(all);
 }
@@ -156,7 +156,7 @@ fn bad_usage_is_three_and_never_a_decision() {
     ] {
         let done = run(&home, args);
         assert_eq!(done.code, 3, "{args:?}: {}", done.text());
-        all += &format!("$ {}\n{}\n", args.join(" "), done.text());
+        all.extend(["$ ", &args.join(" "), "\n", &done.text(), "\n"]);
     }
     assert_snapshot!(all);
     assert_eq!(run(&home, &["policy", "check", "--help"]).code, 0);

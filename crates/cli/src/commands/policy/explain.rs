@@ -113,10 +113,9 @@ fn is_for(watcher: &WatcherConfig, args: &ExplainArgs, allowance: &Allowance) ->
 
 fn tell(config: &Config, part: &Part<'_>, output: &Output) {
     let Part { role, agent, watcher, explanation } = part;
-    let mut title = format!("{role} with agent {}", printable(agent.name.as_str()));
-    if let Some((watcher, _)) = watcher {
-        title += &format!(" in watcher {}", printable(watcher.name.as_str()));
-    }
+    let place =
+        watcher.as_ref().map(|(watcher, _)| format!(" in watcher {}", printable(watcher.name.as_str())));
+    let title = format!("{role} with agent {}{}", printable(agent.name.as_str()), place.unwrap_or_default());
     output.line(&title);
     output.line(format_args!("  {}", nature(config, role)));
     if let Some((watcher, people)) = watcher {

@@ -13,7 +13,8 @@ use crate::output::{Output, Tone, printable};
 
 /// How it ended.
 enum Forgotten {
-    Revoked(GrantRow),
+    /// It was in force; this is what it allowed.
+    Revoked(String),
     /// It is over already.
     Over,
     Unknown,
@@ -34,10 +35,10 @@ pub(super) fn forget(home: &Home, id: i64, output: &Output) -> Result<ExitCode, 
     match done {
         Forgotten::Unknown => Err(unknown()),
         Forgotten::Over => Err(Failure::new(format!("allowance {id} is not in force any more"))),
-        Forgotten::Revoked(row) => {
+        Forgotten::Revoked(shown) => {
             let mark = output.tone(Tone::Good, "✓");
-            output.line(format_args!("{mark} Allowance {id} is taken back: {}", printable(&row.grant.shown)));
-            output.object(&json!({ "ok": true, "id": id, "shown": row.grant.shown }));
+            output.line(format_args!("{mark} Allowance {id} is taken back: {}", printable(&shown)));
+            output.object(&json!({ "ok": true, "id": id, "shown": shown }));
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -48,7 +49,7 @@ async fn revoke(store: &Store, id: GrantId, at: Timestamp) -> Result<Forgotten, 
         return Ok(Forgotten::Unknown);
     };
     let done = store.revoke_grant(id, at, record(&row, at)).await?;
-    Ok(if done { Forgotten::Revoked(row) } else { Forgotten::Over })
+    Ok(if done { Forgotten::Revoked(row.grant.shown) } else { Forgotten::Over })
 }
 
 /// Whoever may run this may do it: of them only the account's number is known for sure.
