@@ -1,3 +1,5 @@
+//! Tests of reading answers, of digests, and of what may be allowed for good.
+
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! Tests of the decision: by table for every tool, and properties over arbitrary calls and rules.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
