@@ -47,7 +47,7 @@ pub(crate) fn chat(
             .next("end it first, or keep this one elsewhere with --home DIR"),
         LockError::Io(error) => lock_failure(&home, &error),
     })?;
-    let _log = log::start(common, &home, Audience::Nobody, &[])?;
+    let _log = log::start(common, &home, Audience::Chat, &[])?;
     let runtime = crate::daemon::runtime()?;
     let done = runtime.block_on(talk(&home, &directory, args, output));
     runtime.shutdown_timeout(std::time::Duration::from_millis(100));

@@ -25,8 +25,10 @@ pub(crate) use rotate::LogFile;
 pub(crate) enum Audience {
     /// Somebody started it in the foreground: stderr as well as the file.
     Foreground,
-    /// Nobody: the file only.
+    /// Nobody: the file only, stderr too.
     Nobody,
+    /// Somebody who talks in this terminal: the file only, and stderr stays theirs.
+    Chat,
 }
 
 /// Starts logging. May be called once in a process.

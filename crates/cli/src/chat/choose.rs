@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use acg_agents::BuildParts;
 use acg_agents::lineage::Lineage;
-use acg_core::agent::AgentBackend;
+use acg_core::agent::{AgentBackend, AgentError};
 
 use super::setup::{self, ChatConfig};
 use crate::failure::Failure;
@@ -111,9 +111,8 @@ async fn fit(
     let agent = build(&config)?;
     let found = match tokio::time::timeout(PROBE_WAIT, agent.probe()).await {
         Ok(Ok(_)) => return Ok(Ok((config, agent))),
-        Ok(Err(error)) => {
-            crate::failure::Failure::new(format!("{} cannot be used", known.title)).because(&error).line()
-        }
+        Ok(Err(AgentError::Unusable { reason, .. })) => format!("{} cannot be used: {reason}", known.title),
+        Ok(Err(error)) => Failure::new(format!("{} cannot be used", known.title)).because(&error).line(),
         Err(_) => format!("{} did not say within {PROBE_WAIT:?} whether it can be used", known.title),
     };
     agent.shutdown().await;
