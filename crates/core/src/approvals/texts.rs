@@ -14,7 +14,7 @@ use super::notice::duration;
 pub(crate) enum Void {
     /// The gateway ended while an agent's process waited.
     Restarted,
-    /// `reset`.
+    /// A person stopped the turn, or reset the session.
     Reset,
     /// The turn ended (agent failed, time was up) with the question open.
     TurnEnded,
@@ -28,7 +28,7 @@ impl Void {
     pub(crate) fn why(self) -> &'static str {
         match self {
             Self::Restarted => "the gateway was restarted while the agent waited for it",
-            Self::Reset => "the session was reset",
+            Self::Reset => "the turn was stopped",
             Self::TurnEnded => "the agent's work ended before it was answered",
             Self::AgentWithdrew => "the agent no longer waits for it",
             Self::Undeliverable => "it could not be posted in time",

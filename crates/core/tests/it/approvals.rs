@@ -538,7 +538,7 @@ async fn a_reset_withdraws_what_is_open() {
     home.platform.say(message("m1", "alice", "do x")).await;
     let (_, code) = home.platform.question("x").await;
     gateway.control().reset("w", None).await.unwrap();
-    home.platform.until_said(&format!("⚠️ The question `{code}` is void: the session was reset.")).await;
+    home.platform.until_said(&format!("⚠️ The question `{code}` is void: the turn was stopped.")).await;
     home.platform.until_said("⏹️ Stopped").await;
     home.platform.say(aside("m2", "alice", &format!("approve {code}"))).await;
     home.platform.until_said("ℹ️ The question").await;

@@ -184,7 +184,7 @@ async fn a_reset_ends_a_turn_that_waits_without_a_process() {
     let gateway = home.start().await;
     home.platform.say(message("m2", "alice", "next")).await;
     gateway.control().reset("w", None).await.unwrap();
-    home.platform.until_said(&format!("⚠️ The question `{code}` is void: the session was reset.")).await;
+    home.platform.until_said(&format!("⚠️ The question `{code}` is void: the turn was stopped.")).await;
     home.platform.until_said("⏹️ Stopped").await;
     home.platform.until_said("echo: next").await;
     home.platform.react(&question, "bob", "✅").await;
