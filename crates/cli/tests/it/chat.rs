@@ -23,7 +23,7 @@ impl Machine {
         let home = TestHome::new();
         let bin = home.root().join("bin");
         fs::create_dir_all(&bin).unwrap();
-        fs::create_dir_all(home.root().join("work")).unwrap();
+        fs::create_dir_all(home.root().join("desk")).unwrap();
         Self { home, bin }
     }
 
@@ -42,7 +42,7 @@ impl Machine {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = self.home.command(&["chat"]);
-        command.args(args).current_dir(self.home.root().join("work")).env("PATH", &self.bin);
+        command.args(args).current_dir(self.home.root().join("desk")).env("PATH", &self.bin);
         command
     }
 
@@ -58,7 +58,7 @@ impl Machine {
     }
 
     fn file(&self, name: &str) -> String {
-        fs::read_to_string(self.home.root().join("work").join(name)).unwrap_or_default()
+        fs::read_to_string(self.home.root().join("desk").join(name)).unwrap_or_default()
     }
 }
 
@@ -86,7 +86,7 @@ fn steady(text: &str) -> String {
 #[test]
 fn without_any_agent_the_demo_shows_everything_and_says_what_it_is() {
     let machine = Machine::new();
-    machine.home.write("work/letter.txt", "Dear all,\nhello\n");
+    machine.home.write("desk/letter.txt", "Dear all,\nhello\n");
     let input =
         "hello there\nnote buy milk\ny\nread\nnote never\nn\n/attach letter.txt\nlook at this\n/quit\n";
     let done = machine.chat(&[], input);
@@ -203,7 +203,7 @@ async fn the_real_claude_is_found_asked_and_answers() {
     assert_eq!(done.code, 0, "{}", done.text());
     assert!(done.stdout.contains("Chat with claude in"), "{}", done.text());
     assert!(done.stdout.contains("🔐 **Permission required**"), "{}", done.text());
-    let made = |name: &str| machine.home.root().join("work").join(name).exists();
+    let made = |name: &str| machine.home.root().join("desk").join(name).exists();
     assert!(made("made-by-claude") && !made("not-made"), "{}", done.text());
 
     // Not logged in: said, with what to do, and the demo instead.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail where it stands")]
 
 mod audit;
+mod chat;
 mod config;
 
 mod control;
@@ -13,4 +14,5 @@ mod import_openclaw;
 mod lifecycle;
 mod logs;
 mod policy;
+mod self_chat;
 mod texts;
