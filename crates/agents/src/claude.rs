@@ -8,6 +8,7 @@ mod backend;
 mod env;
 mod error;
 mod factory;
+mod foreign_hooks;
 mod given;
 mod hook;
 mod input;

@@ -56,6 +56,7 @@ impl ClaudeBackend {
             agent: config.name.clone(),
             pool: Arc::new(Pool::new(settings.max_processes, settings.idle_timeout)),
             surroundings: Arc::new(Surroundings {
+                patience: settings.patience(config.permissions.timeout),
                 settings,
                 session_args,
                 withheld,
@@ -146,7 +147,8 @@ impl ClaudeBackend {
                 resume: spec.resume,
                 context: spec.context.clone(),
                 launch: starter.launch(form).await?,
-                tools: (form == Form::OneShot).then(|| Arc::clone(&self.surroundings)),
+                tools: form == Form::OneShot,
+                patience: self.surroundings.patience,
                 tracker: self.tracker.clone(),
                 shutdown: self.shutdown.clone(),
                 file: None,
@@ -222,7 +224,9 @@ impl Taker {
         resumed: bool,
         opening: Opening,
     ) -> Result<(Process, Hello), StartError> {
-        let purpose = Purpose { agent: self.agent.clone(), session: session.clone(), resumed, opening };
+        let patience = self.surroundings.patience;
+        let purpose =
+            Purpose { agent: self.agent.clone(), session: session.clone(), resumed, opening, patience };
         Process::live(&launch, purpose, &self.tracker, &self.shutdown).await
     }
 }

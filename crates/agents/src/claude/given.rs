@@ -30,11 +30,17 @@ fn pinned(env: &BTreeMap<OsString, OsString>) -> Value {
 }
 
 /// For a process that can be asked. `ask` makes it ask about every call, whatever hooks do; it must be off where
-/// the user's own settings decide, because such a rule outranks them.
-pub(crate) fn live(env: &BTreeMap<OsString, OsString>, ask: bool) -> Value {
+/// the user's own settings decide, because such a rule outranks them. `only_ours` switches every hook off that is
+/// not registered in band.
+pub(crate) fn live(env: &BTreeMap<OsString, OsString>, ask: bool, only_ours: bool) -> Value {
     let mut settings = json!({"env": pinned(env)});
-    if let Some(settings) = settings.as_object_mut().filter(|_| ask) {
-        settings.insert("permissions".into(), json!({"ask": ["*"]}));
+    if let Some(settings) = settings.as_object_mut() {
+        if ask {
+            settings.insert("permissions".into(), json!({"ask": ["*"]}));
+        }
+        if only_ours {
+            settings.insert("disableAllHooks".into(), true.into());
+        }
     }
     settings
 }
@@ -87,12 +93,14 @@ mod tests {
     #[test]
     fn a_settings_file_cannot_switch_the_gatekeeper_off() {
         let env = BTreeMap::from([("ACG_ROLE".into(), "guest".into()), ("OTHER".into(), "x".into())]);
-        let settings = live(&env, true);
+        let settings = live(&env, true, false);
         assert_eq!(settings["permissions"]["ask"], json!(["*"]));
         assert_eq!(settings["env"]["CLAUDE_CODE_SIMPLE"], "");
         assert_eq!(settings["env"]["ACG_ROLE"], "guest");
         assert_eq!(settings["env"].get("OTHER"), None);
-        assert_eq!(live(&env, false).get("permissions"), None);
+        assert_eq!(settings.get("disableAllHooks"), None);
+        let settings = live(&env, false, true);
+        assert_eq!((settings.get("permissions"), &settings["disableAllHooks"]), (None, &json!(true)));
     }
 
     #[test]

@@ -56,9 +56,11 @@ fn hindering(settings: &Value) -> Option<String> {
         let value = settings.get("env").and_then(|env| env.get(name));
         value.is_some_and(|value| !matches!(value.as_str(), Some("" | "0" | "false")))
     });
+    let event = settings.pointer("/hooks/PermissionRequest").map(|_| "hooks.PermissionRequest".to_owned());
     direct
         .map(|key| (*key).to_owned())
         .or_else(|| variable.map(|name| format!("env.{name}")))
+        .or(event)
         .or_else(|| settings.get("settings").and_then(hindering))
 }
 
@@ -87,6 +89,11 @@ mod tests {
                 "remote-settings.json",
                 r#"{"settings":{"allowManagedPermissionRulesOnly":true}}"#,
                 Some("allowManagedPermissionRulesOnly"),
+            ),
+            (
+                "managed-settings.json",
+                r#"{"hooks":{"PermissionRequest":[]}}"#,
+                Some("hooks.PermissionRequest"),
             ),
             ("managed-settings.json", r#"{"disableAllHooks":false,"env":{"IS_SANDBOX":""}}"#, None),
             ("managed-settings.json", r#"{"permissions":{"deny":["Bash"]}}"#, None),

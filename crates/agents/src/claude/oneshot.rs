@@ -17,8 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::NEEDED_VERSION;
 use super::hook::HookServer;
 use super::process::{Opening, Process, Purpose, StartError};
-use super::surroundings::Surroundings;
-use super::wire::HOOK_SECONDS;
+use super::surroundings::one_shot_settings;
 use crate::kit::process::{Launch, start};
 
 /// How long the program may take to tell its version (about 0.1 s).
@@ -58,8 +57,10 @@ pub(crate) struct OneShot {
     pub(crate) context: Option<String>,
     /// Without the session's own arguments and the prompt.
     pub(crate) launch: Launch,
-    /// For a process with tools.
-    pub(crate) tools: Option<Arc<Surroundings>>,
+    /// Whether it has tools, and asks about them over HTTP.
+    pub(crate) tools: bool,
+    /// How long the program waits for an answer, in seconds.
+    pub(crate) patience: u32,
     pub(crate) tracker: TaskTracker,
     pub(crate) shutdown: CancellationToken,
     /// Holds the context while a process reads it. A file, because arguments can be read by everyone.
@@ -93,26 +94,27 @@ impl OneShot {
             }
             self.file = Some(file);
         }
-        let hook = match self.tools.clone() {
-            None => None,
-            Some(surroundings) => {
-                let hook = HookServer::start(self.agent.clone(), &self.tracker).await;
-                let hook = hook.map_err(|error| unusable(&error))?;
-                let (url, token) = (hook.url(), hook.token().to_owned());
-                let give = move || {
-                    let settings = surroundings.one_shot_settings(&mut launch, &url, &token, HOOK_SECONDS);
-                    launch.args.push(format!("--settings={settings}").into());
-                    launch
-                };
-                launch = tokio::task::spawn_blocking(give).await.map_err(|error| unusable(&error))?;
-                Some(hook)
-            }
+        let hook = if self.tools {
+            let hook = HookServer::start(self.agent.clone(), &self.tracker).await;
+            let hook = hook.map_err(|error| unusable(&error))?;
+            let (url, token) = (hook.url(), hook.token().to_owned());
+            let patience = self.patience;
+            let give = move || {
+                let settings = one_shot_settings(&mut launch, &url, &token, patience);
+                launch.args.push(format!("--settings={settings}").into());
+                launch
+            };
+            launch = tokio::task::spawn_blocking(give).await.map_err(|error| unusable(&error))?;
+            Some(hook)
+        } else {
+            None
         };
         let purpose = Purpose {
             agent: self.agent.clone(),
             session: self.session.clone(),
             resumed: self.resume,
             opening: Opening::Once { prompt: prompt.to_owned() },
+            patience: self.patience,
         };
         let process = Process::once(&launch, purpose, &self.tracker, &self.shutdown)
             .map_err(|error: StartError| unusable(&error))?;

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::turn::{Effect, Fault, Hello, Machine};
+use super::turn::{self, Effect, Fault, Hello, Machine};
 use crate::kit::jsonl::{Lines, MAX_LINE};
 use crate::kit::lineage::Registered;
 use crate::kit::process::{Launch, start};
@@ -56,6 +56,8 @@ pub(crate) struct Purpose {
     pub(crate) session: SessionId,
     pub(crate) resumed: bool,
     pub(crate) opening: Opening,
+    /// How long the program waits for an answer, in seconds.
+    pub(crate) patience: u32,
 }
 
 /// Why a process did not come up.
@@ -152,12 +154,13 @@ impl Process {
         let ended = CancellationToken::new();
         let (machine, effects, once) = match purpose.opening {
             Opening::Live { context } => {
-                let (machine, effects) =
-                    Machine::new(purpose.agent.clone(), purpose.resumed, context.as_deref());
+                let opening = turn::Opening { context: context.as_deref(), patience: purpose.patience };
+                let (machine, effects) = Machine::new(purpose.agent.clone(), purpose.resumed, opening);
                 (machine, effects, None)
             }
             Opening::TakeUp { context } => {
-                let (machine, effects) = Machine::taking_up(purpose.agent.clone(), context.as_deref());
+                let opening = turn::Opening { context: context.as_deref(), patience: purpose.patience };
+                let (machine, effects) = Machine::taking_up(purpose.agent.clone(), opening);
                 (machine, effects, None)
             }
             Opening::Once { prompt } => {

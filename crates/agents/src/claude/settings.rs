@@ -28,6 +28,9 @@ pub struct ClaudeSettings {
     pub max_processes: u32,
     /// How turns are run.
     pub mode: Mode,
+    /// How long the program waits for the answer to one question before it blocks the call. Not a key of the
+    /// configuration. `None`: longer than the gateway waits for people.
+    pub longest_question: Option<Duration>,
     /// More environment for the program.
     pub env: BTreeMap<String, String>,
 }
@@ -41,7 +44,19 @@ impl Default for ClaudeSettings {
             idle_timeout: Duration::from_mins(15),
             max_processes: 8,
             mode: Mode::Auto,
+            longest_question: None,
             env: BTreeMap::new(),
         }
+    }
+}
+
+impl ClaudeSettings {
+    /// How long the program waits for an answer where the gateway waits this long for people: in the program's
+    /// unit, and below the 24.8 days after which its timer would wrap.
+    pub(crate) fn patience(&self, people: Duration) -> u32 {
+        let longer = people.saturating_add(Duration::from_mins(10)).max(Duration::from_hours(24));
+        u32::try_from(self.longest_question.unwrap_or(longer).as_secs())
+            .unwrap_or(u32::MAX)
+            .clamp(1, 24 * 86_400)
     }
 }

@@ -13,7 +13,7 @@ use acg_policy::Otherwise;
 
 use super::settings::ClaudeSettings;
 use super::tools::Offer;
-use super::{env, given, hook, managed, trust};
+use super::{env, foreign_hooks, given, hook, managed, trust};
 use crate::kit::confine::{self, Confinement, Needs};
 use crate::kit::lineage::{Lineage, Registration, Serves};
 use crate::kit::process::{Launch, find_program};
@@ -56,6 +56,8 @@ const NO_MEMORY: &[&str] =
 #[derive(Clone, Debug)]
 pub(crate) struct Surroundings {
     pub(crate) settings: ClaudeSettings,
+    /// How long the program waits for an answer, in seconds.
+    pub(crate) patience: u32,
     /// `new_session_args`, checked, without those that take tools away.
     pub(crate) session_args: Vec<String>,
     /// Tools that `new_session_args` takes away.
@@ -123,8 +125,10 @@ impl Surroundings {
                 }
                 args.extend(offer.args());
                 let ask = form == Form::TakeUp || !own_settings(spec);
-                args.push(format!("--settings={}", given::live(&env, ask)));
-                args.push(self.sources(spec, &env));
+                let trusted = self.trusted(spec, &env);
+                let only_ours = ask && spec.inherit && self.only_ours(state.as_deref(), trusted);
+                args.push(format!("--settings={}", given::live(&env, ask, only_ours)));
+                args.push(sources(trusted));
             }
             Form::OneShot => {
                 args.extend(ONE_SHOT.iter().map(|arg| (*arg).to_owned()));
@@ -135,7 +139,7 @@ impl Surroundings {
             Form::Toolless => {
                 args.extend(ONE_SHOT.iter().map(|arg| (*arg).to_owned()));
                 args.extend(Offer::nothing().args());
-                args.push(self.sources(spec, &env));
+                args.push(sources(self.trusted(spec, &env)));
             }
         }
         if !spec.inherit && form != Form::OneShot {
@@ -154,11 +158,25 @@ impl Surroundings {
         })
     }
 
-    fn sources(&self, spec: &SessionSpec, env: &BTreeMap<OsString, OsString>) -> String {
+    /// Whether the working directory's own settings are read.
+    fn trusted(&self, spec: &SessionSpec, env: &BTreeMap<OsString, OsString>) -> bool {
         let vars: Vec<(OsString, OsString)> =
             env.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        let trusted = spec.inherit && (self.settings.trust_workspace || trust::is_trusted(&vars, &self.cwd));
-        if trusted { "--setting-sources=user,project,local" } else { "--setting-sources=user" }.to_owned()
+        spec.inherit && (self.settings.trust_workspace || trust::is_trusted(&vars, &self.cwd))
+    }
+
+    /// Whether hooks of others must not be asked: one of them could decide in our place.
+    fn only_ours(&self, state: Option<&Path>, trusted: bool) -> bool {
+        let project = trusted.then_some(&*self.cwd);
+        let found = state.and_then(|state| foreign_hooks::find(state, project));
+        if let Some(place) = &found {
+            tracing::warn!(
+                place = %place.display(),
+                "a PermissionRequest hook may be here, which would answer in the gateway's place: this Claude \
+                 process runs without the user's hooks; remove it to have the others back"
+            );
+        }
+        found.is_some()
     }
 
     fn confinement(
@@ -208,36 +226,34 @@ impl Surroundings {
             .map(Some)
             .map_err(|error| format!("its process cannot be confined: {error}; or switch `confinement` off"))
     }
+}
 
-    /// The settings of a process for one turn, for `--settings`. Blocks on the disk.
-    pub(crate) fn one_shot_settings(
-        &self,
-        launch: &mut Launch,
-        url: &str,
-        token: &str,
-        seconds: u32,
-    ) -> String {
-        let user = state_dir(&launch.env).and_then(|dir| managed::read(&dir.join("settings.json")));
-        let user = user.unwrap_or_default();
-        let log_in = given::log_in(&user);
-        // What the user's own settings put into the environment is not read from there: the log-in may need it.
-        for (name, value) in user.get("env").and_then(|env| env.as_object()).into_iter().flatten() {
-            if let Some(value) = value.as_str().filter(|_| env::may_inherit(name)) {
-                launch.env.entry(name.into()).or_insert_with(|| value.into());
-            }
+/// The settings of a process for one turn, for `--settings`. Blocks on the disk.
+pub(crate) fn one_shot_settings(launch: &mut Launch, url: &str, token: &str, seconds: u32) -> String {
+    let user = state_dir(&launch.env).and_then(|dir| managed::read(&dir.join("settings.json")));
+    let user = user.unwrap_or_default();
+    let log_in = given::log_in(&user);
+    // What the user's own settings put into the environment is not read from there: the log-in may need it.
+    for (name, value) in user.get("env").and_then(|env| env.as_object()).into_iter().flatten() {
+        if let Some(value) = value.as_str().filter(|_| env::may_inherit(name)) {
+            launch.env.entry(name.into()).or_insert_with(|| value.into());
         }
-        launch.env.insert(hook::TOKEN.into(), token.into());
-        for name in ["NO_PROXY", "no_proxy"] {
-            let before = launch.env.remove(OsStr::new(name)).filter(|value| !value.is_empty());
-            let mut value = before.map_or_else(OsString::new, |mut value| {
-                value.push(",");
-                value
-            });
-            value.push("127.0.0.1");
-            launch.env.insert(name.into(), value);
-        }
-        given::one_shot(&launch.env, log_in, (url, hook::TOKEN), seconds).to_string()
     }
+    launch.env.insert(hook::TOKEN.into(), token.into());
+    for name in ["NO_PROXY", "no_proxy"] {
+        let before = launch.env.remove(OsStr::new(name)).filter(|value| !value.is_empty());
+        let mut value = before.map_or_else(OsString::new, |mut value| {
+            value.push(",");
+            value
+        });
+        value.push("127.0.0.1");
+        launch.env.insert(name.into(), value);
+    }
+    given::one_shot(&launch.env, log_in, (url, hook::TOKEN), seconds).to_string()
+}
+
+fn sources(trusted: bool) -> String {
+    if trusted { "--setting-sources=user,project,local" } else { "--setting-sources=user" }.to_owned()
 }
 
 /// Claude's own folder.

@@ -35,6 +35,15 @@ pub(crate) enum Effect {
     Fault(Fault),
 }
 
+/// What the handshake asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opening<'a> {
+    /// What stays in the system prompt.
+    pub(crate) context: Option<&'a str>,
+    /// How long the program waits for the answer to a callback, in seconds. Then it blocks the tool.
+    pub(crate) patience: u32,
+}
+
 /// What the program said of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Hello {
@@ -66,7 +75,7 @@ enum Phase {
     /// The prompt is out; what comes before the program has begun with it belongs to a turn of its own making.
     Waiting { prompt: String, cancelled: bool },
     /// The program works on the prompt.
-    Running(Turn),
+    Running(Box<Turn>),
     /// After a fault.
     Broken,
 }
@@ -117,21 +126,21 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// A long-lived process, and the frames that open it.
-    pub(crate) fn new(agent: AgentName, resumed: bool, context: Option<&str>) -> (Self, Vec<Effect>) {
+    pub(crate) fn new(agent: AgentName, resumed: bool, opening: Opening<'_>) -> (Self, Vec<Effect>) {
         let machine = Self { agent, phase: Phase::Starting, meter: Meter::new(resumed), requests: 0 };
-        (machine, vec![Effect::Send(wire::initialize(INITIALIZE, context))])
+        (machine, vec![Effect::Send(wire::initialize(INITIALIZE, opening.context, opening.patience))])
     }
 
     /// A long-lived process that goes on with a deferred call without a prompt, and the frames that open it.
-    pub(crate) fn taking_up(agent: AgentName, context: Option<&str>) -> (Self, Vec<Effect>) {
-        let (machine, effects) = Self::new(agent, true, context);
+    pub(crate) fn taking_up(agent: AgentName, opening: Opening<'_>) -> (Self, Vec<Effect>) {
+        let (machine, effects) = Self::new(agent, true, opening);
         let phase = Phase::TakingUp { hello: None, begun: false, asked: Vec::new() };
         (Self { phase, ..machine }, effects)
     }
 
     /// A process that was started for one prompt, and cannot be answered.
     pub(crate) fn one_shot(agent: AgentName, resumed: bool) -> Self {
-        Self { agent, phase: Phase::Running(Turn::default()), meter: Meter::new(resumed), requests: 0 }
+        Self { agent, phase: Phase::Running(Box::default()), meter: Meter::new(resumed), requests: 0 }
     }
 
     /// True from the prompt to the end of its turn.
@@ -281,7 +290,7 @@ impl Machine {
             return Vec::new();
         };
         let (hello, asked) = (std::mem::take(hello), std::mem::take(asked));
-        let mut turn = Turn::default();
+        let mut turn = Box::<Turn>::default();
         let mut effects = vec![Effect::Ready(hello)];
         for (id, request) in asked {
             effects.extend(turn.question(&self.agent, id, request));
@@ -292,7 +301,7 @@ impl Machine {
 
     fn begin(&mut self) -> Vec<Effect> {
         let cancelled = matches!(self.phase, Phase::Waiting { cancelled: true, .. });
-        self.phase = Phase::Running(Turn { cancelled, ..Turn::default() });
+        self.phase = Phase::Running(Box::new(Turn { cancelled, ..Turn::default() }));
         // An earlier interrupt met another turn, or none.
         if cancelled { vec![self.interruption()] } else { Vec::new() }
     }

@@ -14,9 +14,6 @@ use super::input::Input;
 /// The name under which our PreToolUse callback is registered.
 pub(crate) const HOOK: &str = "acg";
 
-/// How long Claude waits for the answer to one callback. A person may sleep over it.
-pub(crate) const HOOK_SECONDS: u32 = 86_400;
-
 /// A frame from the program.
 #[derive(Debug)]
 pub(crate) enum Frame {
@@ -356,14 +353,14 @@ fn results(frame: &Value) -> Vec<ToolResult> {
 
 /// Opens the control channel: our callback sees every tool call and blocks it when we fail, and `context` stays
 /// in the system prompt of every request, after compaction too.
-pub(crate) fn initialize(id: &str, context: Option<&str>) -> String {
+pub(crate) fn initialize(id: &str, context: Option<&str>, patience: u32) -> String {
     let mut request = json!({
         "subtype": "initialize",
         "hooks": {"PreToolUse": [{
             "matcher": null,
             "hookCallbackIds": [HOOK],
             "onFailure": "block",
-            "timeout": HOOK_SECONDS,
+            "timeout": patience,
         }]},
     });
     if let (Some(context), Some(request)) = (context, request.as_object_mut()) {

@@ -18,7 +18,7 @@ async fn question(session: &mut Box<dyn AgentSession>) -> Asked {
     loop {
         match next(session).await.unwrap() {
             AgentEvent::Permission { id, call, deferrable, .. } => return Asked { id, call, deferrable },
-            AgentEvent::End(end) => panic!("no question: {end:?}"),
+            AgentEvent::End(end) => assert_eq!(None, Some(end), "no question"),
             _ => {}
         }
     }

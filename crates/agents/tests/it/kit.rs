@@ -25,6 +25,8 @@ pub(crate) struct Home {
     pub(crate) settings: ClaudeSettings,
     pub(crate) logged_in: bool,
     pub(crate) lineage: Lineage,
+    /// More of the gateway's own environment.
+    pub(crate) more_env: Vec<(OsString, OsString)>,
 }
 
 impl Home {
@@ -41,7 +43,23 @@ impl Home {
         }
         let command = program.to_str().unwrap().to_owned();
         let settings = ClaudeSettings { command, ..ClaudeSettings::default() };
-        Self { model: MockModel::start().await, dir, settings, logged_in: true, lineage: Lineage::new() }
+        Self {
+            model: MockModel::start().await,
+            dir,
+            settings,
+            logged_in: true,
+            lineage: Lineage::new(),
+            more_env: Vec::new(),
+        }
+    }
+
+    /// In folders beneath another's.
+    pub(crate) fn beneath(self, other: &Self) -> Self {
+        let dir = tempfile::Builder::new().tempdir_in(other.dir.path()).unwrap();
+        for name in ["home/.claude", "project"] {
+            std::fs::create_dir_all(dir.path().join(name)).unwrap();
+        }
+        Self { dir, ..self }
     }
 
     /// With a shell script instead of Claude Code.
@@ -79,6 +97,7 @@ impl Home {
         if self.logged_in {
             environment.push(("ANTHROPIC_API_KEY".into(), "sk-ant-mock".into()));
         }
+        environment.extend(self.more_env.iter().cloned());
         let config = AgentConfig {
             name: "claude".into(),
             kind: "claude".into(),
@@ -129,6 +148,11 @@ pub(crate) fn spec(session: &SessionId) -> SessionSpec {
 /// May use every tool; the test decides about each call.
 pub(crate) fn everything() -> Arc<RolePolicy> {
     Arc::new(RolePolicy { otherwise: Otherwise::Ask, ..RolePolicy::default() })
+}
+
+/// The user's own settings decide about what no rule allows.
+pub(crate) fn own_settings() -> Arc<RolePolicy> {
+    Arc::new(RolePolicy { otherwise: Otherwise::OwnSettings, ..RolePolicy::default() })
 }
 
 /// May use the tools that match, and is refused the rest.

@@ -3,12 +3,15 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may stop them")]
 
 mod bad_programs;
+mod closed;
 #[cfg(target_os = "linux")]
 mod confine;
 mod deferred;
+mod hostile;
 mod kit;
 mod launcher;
 mod lineage;
+mod offered;
 mod oneshot;
 mod sessions;
 mod tools;

@@ -34,6 +34,7 @@ fn every_key_is_read() {
             idle_timeout: Duration::from_secs(90),
             max_processes: 3,
             mode: Mode::OneShot,
+            longest_question: None,
             env: [("MINE".to_owned(), "x".to_owned())].into(),
         }
     );

@@ -8,9 +8,13 @@ use serde_json::json;
 
 use super::*;
 
+fn opening(context: Option<&str>) -> Opening<'_> {
+    Opening { context, patience: 86_400 }
+}
+
 fn machine() -> Machine {
-    let (mut machine, opening) = Machine::new("claude".into(), false, Some("context"));
-    assert_eq!(opening.len(), 1);
+    let (mut machine, frames) = Machine::new("claude".into(), false, opening(Some("context")));
+    assert_eq!(frames.len(), 1);
     let hello =
         json!({"claude_code_version": "2.1.329", "hooks_applied": true, "hook_on_failure_supported": true});
     let effects = feed(&mut machine, &response(INITIALIZE, &hello));
@@ -85,8 +89,8 @@ const ALLOW: Decision = Decision::Allow;
 
 #[test]
 fn the_opening_frame_blocks_tools_when_we_fail() {
-    let (_, opening) = Machine::new("claude".into(), false, Some("be brief"));
-    let [Effect::Send(frame)] = &opening[..] else { panic!() };
+    let (_, frames) = Machine::new("claude".into(), false, opening(Some("be brief")));
+    let [Effect::Send(frame)] = &frames[..] else { panic!() };
     insta::assert_json_snapshot!(json(frame), @r#"
     {
       "type": "control_request",
@@ -121,7 +125,7 @@ fn a_program_that_cannot_fail_closed_is_refused() {
         json!({"hooks_applied": "true", "hook_on_failure_supported": true}),
         Value::Null,
     ] {
-        let (mut machine, _) = Machine::new("claude".into(), false, None);
+        let (mut machine, _) = Machine::new("claude".into(), false, opening(None));
         let effects = feed(&mut machine, &response(INITIALIZE, &hello));
         let [Effect::Fault(Fault::Unfit(reason))] = &effects[..] else { panic!("{hello}: {effects:?}") };
         assert!(reason.contains(NEEDED_VERSION));
@@ -141,7 +145,7 @@ fn log_in_is_doubted_only_without_any_way_to_authenticate() {
         (json!({"tokenSource": "none", "apiProvider": "bedrock"}), true),
         (Value::Null, true),
     ] {
-        let (mut machine, _) = Machine::new("claude".into(), false, None);
+        let (mut machine, _) = Machine::new("claude".into(), false, opening(None));
         let hello = json!({"hooks_applied": true, "hook_on_failure_supported": true, "account": account});
         let effects = feed(&mut machine, &response(INITIALIZE, &hello));
         let [Effect::Ready(hello)] = &effects[..] else { panic!("{effects:?}") };
@@ -217,7 +221,7 @@ fn what_is_unknown_or_out_of_time_is_refused() {
             "control_response `` is not served",
         ),
         (running(), json!({"type": "something_new"}), "nothing"),
-        (Machine::new("claude".into(), false, None).0, hook("h1", &input), "hook deny"),
+        (Machine::new("claude".into(), false, opening(None)).0, hook("h1", &input), "hook deny"),
     ];
     for (mut machine, frame, expected) in cases {
         assert_eq!(verdict(&feed(&mut machine, &frame)), expected, "{frame}");
@@ -318,7 +322,7 @@ fn replay(name: &str) -> String {
         lines.iter().any(|line| line["dir"] == "in" && line["m"].pointer(key) == Some(&value.into()))
     };
     let mut machine = if said("/request/subtype", "initialize") {
-        Machine::new("claude".into(), name.contains("resume"), None).0
+        Machine::new("claude".into(), name.contains("resume"), opening(None)).0
     } else if said("/type", "user") {
         machine()
     } else {
