@@ -153,7 +153,7 @@ fn assemble(asked: &Asked<'_>, body: &str) -> String {
         let role = plain_name(asked.role.as_str());
         let _infallible = write!(
             out,
-            "\n`approve {code} always` allows, until it is revoked, in {room} and for the role {role}: {words}."
+            "\n`approve {code} always` allows, until it is revoked: {words}. That holds in {room} and for the role {role}."
         );
     }
     out
@@ -286,7 +286,7 @@ mod tests {
         **Params:** (none)
         Reply `approve 40aa` or `deny 40aa`, within 24 hours (until 2026-11-21 01:46 UTC). No answer is a refusal. Somebody else than who asked must approve.
         `approve 40aa session` allows this same call for the rest of the session.
-        `approve 40aa always` allows, until it is revoked, in that room and for the role dev_: the command `ls` and no other.
+        `approve 40aa always` allows, until it is revoked: the command `ls` and no other. That holds in that room and for the role dev_.
         ");
     }
 
