@@ -39,7 +39,7 @@ static KEYS: &[Key] = &[
         "mode",
         Shape::OneOf(MODES),
         "auto: a long-lived process per active session, and one process a turn once that failed twice. oneshot: \
-         always one process a turn, which has no tools.",
+         always one process a turn, which asks about its tools over HTTP.",
     )
     .default("auto"),
     Key::new("env", Shape::TextMap, "More environment variables for the program."),

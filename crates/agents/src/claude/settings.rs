@@ -9,7 +9,7 @@ pub enum Mode {
     /// A long-lived process per active session; one process a turn once that has failed to start twice.
     #[default]
     Auto,
-    /// One process a turn, without tools: there is no way to ask about them.
+    /// One process a turn, which asks about its tools over HTTP.
     OneShot,
 }
 
