@@ -2,7 +2,11 @@
 //!
 //! The server is our fake, proved against recorded traffic; the model behind Claude Code is our mock.
 
+mod approvals;
+mod deferred;
+mod guests;
 mod import;
+mod room;
 mod stack;
 
 use acg_testing::rocketchat::Say;

@@ -7,10 +7,11 @@ use std::time::Duration;
 use acg_testing::model_api::MockModel;
 use acg_testing::rocketchat::{AddUser, FakeServer, Options, Say};
 
+use super::room::Room;
 use crate::harness::{PASSWORD, TestHome};
 
 /// A real agent starts, thinks and is started again within this time, also on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(40);
 
 pub(super) struct Stack {
     pub(super) home: TestHome,
@@ -18,24 +19,47 @@ pub(super) struct Stack {
     pub(super) model: MockModel,
     bot: String,
     people: Vec<(&'static str, String)>,
+    rooms: Vec<(&'static str, String)>,
+    /// The first of the rooms.
     pub(super) room: String,
 }
+
+/// One agent and one room, for what needs no more.
+const PLAIN: &str = "
+agents:
+  claude:
+    type: claude
+    command: $NOTED
+    working_directory: work
+    owner_allowed_tools:
+      - tool: read|glob|grep
+watchers:
+  - name: w0
+    room: general
+";
 
 impl Stack {
     /// `None` if Claude Code is not installed.
     pub(super) async fn new() -> Option<Self> {
+        Self::with(&["general"], PLAIN).await
+    }
+
+    /// With these rooms, and this configuration behind the connector. In it `$CLAUDE` is the program, `$NOTED` a
+    /// script that notes each start before it becomes the program. Owners: alice and bob; guest: gina.
+    pub(super) async fn with(rooms: &[&'static str], rest: &str) -> Option<Self> {
         let claude = acg_testing::tools::require("claude")?;
         let server = FakeServer::start(Options::default()).await;
         let world = server.world();
         let bot = world.add_user("bot", AddUser::bot(PASSWORD));
-        let people: Vec<_> =
-            ["alice", "gina"].map(|name| (name, world.add_user(name, AddUser::password("x")))).to_vec();
-        let room = world.add_channel("general", &[&people[0].1, &people[1].1, &bot]);
+        let people: Vec<_> = ["alice", "bob", "gina"]
+            .map(|name| (name, world.add_user(name, AddUser::password("x"))))
+            .to_vec();
+        let members: Vec<&str> = people.iter().map(|(_, id)| id.as_str()).chain([bot.as_str()]).collect();
+        let rooms: Vec<_> = rooms.iter().map(|name| (*name, world.add_channel(name, &members))).collect();
         let model = MockModel::start().await;
         let home = TestHome::new();
         std::fs::create_dir_all(home.root().join("work")).unwrap();
         std::fs::create_dir_all(home.root().join("claude")).unwrap();
-        // Notes each start of the program, then becomes it.
         home.write(
             "claude.sh",
             &format!(
@@ -46,18 +70,36 @@ impl Stack {
         );
         let script = home.root().join("claude.sh");
         std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
+        let rest = rest
+            .replace("$CLAUDE", &claude.display().to_string())
+            .replace("$NOTED", &script.display().to_string());
         home.write(
             "config.yaml",
             &format!(
-                "connectors:\n  - name: rc\n    type: rocketchat\n    server:\n      url: {url}\n      username: bot\n      password: {PASSWORD}\n    allowed_users:\n      owners: [alice]\n      guests: [gina]\nagents:\n  claude:\n    type: claude\n    command: {command}\n    working_directory: work\n    owner_allowed_tools:\n      - tool: read|glob|grep\nwatchers:\n  - name: w0\n    room: general\n",
+                "connectors:\n  - name: rc\n    type: rocketchat\n    server:\n      url: {url}\n      username: bot\n      password: {PASSWORD}\n    allowed_users:\n      owners: [alice, bob]\n      guests: [gina]\n{rest}",
                 url = server.url(),
-                command = script.display(),
             ),
         );
-        Some(Self { home, server, model, bot, people, room })
+        let room = rooms[0].1.clone();
+        Some(Self { home, server, model, bot, people, rooms, room })
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    /// A room by its name.
+    pub(super) fn room(&self, name: &str) -> Room<'_> {
+        let (name, id) = self.rooms.iter().find(|(known, _)| *known == name).unwrap();
+        Room { stack: self, name, id }
+    }
+
+    /// The bot's account.
+    pub(super) fn bot(&self) -> &str {
+        &self.bot
+    }
+
+    pub(super) fn id_of(&self, who: &str) -> &str {
+        &self.people.iter().find(|(name, _)| *name == who).unwrap().1
+    }
+
+    pub(super) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.home.command(args);
         command
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -111,8 +153,7 @@ impl Stack {
 
     #[expect(clippy::unused_async, reason = "the fake's world may come to wait for its clients")]
     pub(super) async fn say_with(&self, who: &str, say: Say) -> String {
-        let user = &self.people.iter().find(|(name, _)| *name == who).unwrap().1;
-        self.server.world().say_with(user, &self.room, say)
+        self.server.world().say_with(self.id_of(who), &self.room, say)
     }
 
     /// What the bot has posted, in order.
@@ -152,6 +193,16 @@ impl Stack {
         starts.lines().filter(lives).map(str::to_owned).collect()
     }
 
+    /// Living processes of Claude Code that have this in their command line, the launcher not counted.
+    pub(super) fn processes_with(&self, word: &str) -> Vec<i32> {
+        living()
+            .into_iter()
+            .filter(|(_, args)| args.contains(word) && args.contains("stream-json"))
+            .filter(|(_, args)| !args.contains("agent-chat-gateway"))
+            .map(|(pid, _)| pid)
+            .collect()
+    }
+
     /// The room's session, as `list` tells it.
     pub(super) fn session(&self) -> String {
         let list = self.home.run(&["list", "--json"]).json();
@@ -173,4 +224,22 @@ impl Stack {
             .map(|result| result.text)
             .collect()
     }
+}
+
+/// Every living process as (id, command line). From `/proc` where there is one: small systems have no `ps`.
+fn living() -> Vec<(i32, String)> {
+    if let Ok(entries) = std::fs::read_dir("/proc") {
+        let args = |pid: i32| std::fs::read(format!("/proc/{pid}/cmdline")).ok();
+        let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        return pids
+            .filter_map(|pid| Some((pid, String::from_utf8_lossy(&args(pid)?).replace('\0', " "))))
+            .collect();
+    }
+    let output = Command::new("ps").args(["-A", "-o", "pid=,args="]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let pair = |line: &str| {
+        let (pid, args) = line.trim_start().split_once(' ')?;
+        Some((pid.parse().ok()?, args.to_owned()))
+    };
+    text.lines().filter_map(pair).collect()
 }
