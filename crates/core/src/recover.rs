@@ -81,7 +81,7 @@ pub(crate) async fn cancel_parked(hub: &Arc<Hub>, turn: &UnfinishedTurn) -> Resu
     let room_name = turn.messages.last().map_or("", |last| &last.message.room.name);
     approvals::finish_turn(hub, turn.turn, room_name, Void::Reset).await?;
     let place = place(turn);
-    let parts = hub.parts(&place, OutgoingKind::Notice, notices::STOPPED_BY_RESET, Some(turn.turn))?;
+    let parts = hub.parts(&place, OutgoingKind::Notice, notices::STOPPED, Some(turn.turn))?;
     end(hub, turn, "cancelled", parts).await?;
     hub.wake_outbox(&place.connector, &place.room);
     hub.wake_conversation(turn.conversation.id);

@@ -58,7 +58,11 @@ const EDGES: &[(&str, &str, &str)] = &[
     ("acg-cli", "acg-agents", "takes the list of types"),
     ("acg-cli", "acg-gateway", "serves the control socket, and is its client"),
     ("acg-testing", "acg-types", "fakes speak of the same ids"),
-    ("acg-benches", "acg-testing", "same layer: measures against the fake server, and is never shipped either"),
+    (
+        "acg-benches",
+        "acg-testing",
+        "same layer: measures against the fake server, and is never shipped either",
+    ),
 ];
 
 /// Imports inside one layer.

@@ -103,7 +103,10 @@ pub(crate) fn about(after: &After, result: &Result<String, String>) -> String {
         (After::AboutFile, Ok(text)) => {
             let (lines, bytes) = (text.lines().count(), text.len());
             let first: String = text.lines().next().unwrap_or_default().chars().take(80).collect();
-            format!("It has {lines} lines and {bytes} bytes. The first line is:\n\n```\n{}\n```", first.replace("```", "'''"))
+            format!(
+                "It has {lines} lines and {bytes} bytes. The first line is:\n\n```\n{}\n```",
+                first.replace("```", "'''")
+            )
         }
         (After::AboutNote, Ok(_)) => {
             format!("Done: `{NOTE}` is written. Say `read` and I read it back, without a question.")

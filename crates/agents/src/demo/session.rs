@@ -100,7 +100,12 @@ impl DemoSession {
             model_turns: Some(0),
             ..Usage::default()
         };
-        self.events.push_back(AgentEvent::End(TurnEnd { reason, text: None, error: None, usage: Some(usage) }));
+        self.events.push_back(AgentEvent::End(TurnEnd {
+            reason,
+            text: None,
+            error: None,
+            usage: Some(usage),
+        }));
     }
 }
 

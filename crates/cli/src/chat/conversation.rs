@@ -133,10 +133,9 @@ impl Conversation {
 
     async fn say(&mut self, text: &str, files: &[PathBuf]) -> Result<(), Failure> {
         match self.front.say(text, files).await.map_err(|error| lost(&error))? {
-            Accepted::New | Accepted::Updated | Accepted::Known | Accepted::Refused => Ok(()),
             Accepted::NotWatched => Err(Failure::new("the chat is paused or over")),
-            // An answer to a question, typed as words.
-            Accepted::BeforeStart | Accepted::NoRole | Accepted::NotAddressed => Ok(()),
+            // Taken in, or an answer to a question that was typed as words.
+            _ => Ok(()),
         }
     }
 

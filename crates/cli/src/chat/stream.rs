@@ -48,15 +48,13 @@ fn whole(text: &str) -> Option<usize> {
     for line in text.split_inclusive('\n') {
         at += line.len();
         let trimmed = line.trim();
-        match fence {
-            Some(mark) if trimmed.starts_with(mark) && trimmed.trim_start_matches(&mark[..1]).is_empty() => {
-                fence = None
-            }
-            Some(_) => {}
-            None if trimmed.starts_with("```") => fence = Some("```"),
-            None if trimmed.starts_with("~~~") => fence = Some("~~~"),
-            None if trimmed.is_empty() && line.ends_with('\n') => end = Some(at),
-            None => {}
+        if let Some(mark) = fence {
+            let closes = trimmed.starts_with(mark) && trimmed.trim_start_matches(&mark[..1]).is_empty();
+            fence = fence.filter(|_| !closes);
+        } else if let Some(mark) = ["```", "~~~"].into_iter().find(|mark| trimmed.starts_with(mark)) {
+            fence = Some(mark);
+        } else if trimmed.is_empty() && line.ends_with('\n') {
+            end = Some(at);
         }
     }
     end

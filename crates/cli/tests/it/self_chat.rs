@@ -59,7 +59,9 @@ async fn over_kills_at_any_moment_each_message_has_one_answer_and_no_answer_has_
             match round % 3 {
                 0 => {}
                 1 => {
-                    wait_for("a sign of work", || own.server.record().calls("chat.sendMessage").len() > calls)
+                    wait_for("a sign of work", || {
+                        own.server.record().calls("chat.sendMessage").len() > calls
+                    });
                 }
                 _ => wait_for("the answer", || own.texts().len() > before + 1),
             }

@@ -111,7 +111,7 @@ async fn attempt(turn: &Turn<'_>, slot: &mut Slot) -> Result<Outcome, CoreError>
     let opened = tokio::select! {
         opened = turn.agent.backend.open(spec) => opened,
         () = tokio::time::sleep_until(deadline) => return Ok(Outcome::notice("timed_out", notices::TIMED_OUT)),
-        () = turn.cancel.cancelled() => return Ok(Outcome::notice("cancelled", notices::STOPPED_BY_RESET)),
+        () = turn.cancel.cancelled() => return Ok(Outcome::notice("cancelled", notices::STOPPED)),
         () = hub.phases.abandon.cancelled() => return Ok(if turn.going_on() { Outcome::Leave } else { Outcome::Requeue }),
     };
     let mut session = match opened {
@@ -119,7 +119,7 @@ async fn attempt(turn: &Turn<'_>, slot: &mut Slot) -> Result<Outcome, CoreError>
         Err(error) => return Ok(not_reached(turn, &shown, error)),
     };
     if turn.cancel.is_cancelled() {
-        return Ok(Outcome::notice("cancelled", notices::STOPPED_BY_RESET));
+        return Ok(Outcome::notice("cancelled", notices::STOPPED));
     }
     let session_id = session.id().clone();
     let stored = if turn.start == Start::TakeUp {
@@ -139,7 +139,7 @@ async fn attempt(turn: &Turn<'_>, slot: &mut Slot) -> Result<Outcome, CoreError>
         ended = talk => ended,
         () = turn.cancel.cancelled() => {
             stop(session.as_mut()).await;
-            return Ok(Outcome::notice("cancelled", notices::STOPPED_BY_RESET));
+            return Ok(Outcome::notice("cancelled", notices::STOPPED));
         }
         () = hub.phases.abandon.cancelled() => return Ok(Outcome::Leave),
     };
