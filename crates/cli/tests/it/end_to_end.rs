@@ -3,6 +3,7 @@
 //! The server is our fake, proved against recorded traffic; the model behind Claude Code is our mock.
 
 mod approvals;
+mod control;
 mod deferred;
 mod guests;
 mod import;
