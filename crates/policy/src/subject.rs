@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::bash::{BashReport, judge_rules};
+use crate::bash::{BashReport, judge_by_rules};
 use crate::decide::Request;
 use crate::globs;
 use crate::json;
@@ -96,10 +96,7 @@ impl Subject<'_> {
         let source = text(input, "command")?.ok_or_else(|| missing("command"))?;
         let rules = self.rules;
         let with_params: Vec<&Rule> = rules.iter().copied().filter(|rule| rule.params().is_some()).collect();
-        let matches = |rule: usize, text: &str| {
-            with_params.get(rule).is_some_and(|rule: &&Rule| rule.matches(self.tool, text))
-        };
-        let report = judge_rules(source, with_params.len(), &matches);
+        let report = judge_by_rules(source, self.tool, &with_params);
         let (is_allowed, reason) = (report.is_allowed(), report.reason());
         self.findings.texts = report.commands.iter().map(|command| command.text.clone()).collect();
         self.findings.bash = Some(report);

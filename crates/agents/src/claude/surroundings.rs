@@ -18,6 +18,9 @@ use crate::kit::confine::{self, Confinement, Needs};
 use crate::kit::lineage::{Lineage, Registration, Serves};
 use crate::kit::process::{Launch, find_program};
 
+/// The folders of its state that a confined Claude writes: measured with 2.1.329.
+const WRITTEN: [&str; 4] = ["projects", "session-env", "sessions", "shell-snapshots"];
+
 /// Arguments of a long-lived process. Permission mode and setting sources are always named, so that no settings
 /// file can choose a weaker one.
 const LIVE: &[&str] = &[
@@ -196,21 +199,28 @@ impl Surroundings {
             return Ok(None);
         }
         let state = state.ok_or("neither CLAUDE_CONFIG_DIR nor HOME is set: a confined Claude needs one")?;
-        std::fs::create_dir_all(state)
-            .map_err(|error| format!("{} cannot be made: {error}", state.display()))?;
-        let mut states = vec![state.to_owned()];
-        // Without CLAUDE_CONFIG_DIR this file is beside the folder. Where it cannot be replaced, it is written
-        // in place.
+        // Only where the program keeps its sessions may it write: a hook, a setting or an MCP server that a guest's
+        // tool left beside them would be run by the owners' process, which is not confined.
+        let mut states: Vec<PathBuf> = WRITTEN.iter().map(|name| state.join(name)).collect();
+        for folder in &states {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| format!("{} cannot be made: {error}", folder.display()))?;
+        }
+        // A log-in that is renewed has to be kept.
+        states.extend(Some(state.join(".credentials.json")).filter(|file| file.is_file()));
+        let mut read = self.confine_read.clone();
+        read.push(state.to_owned());
+        // Without CLAUDE_CONFIG_DIR this file is beside the folder.
         let record = state.with_file_name(".claude.json");
         if env.get(OsStr::new("CLAUDE_CONFIG_DIR")).is_none_or(|dir| dir.is_empty()) && record.is_file() {
-            states.push(record);
+            read.push(record);
         }
         let needs = Needs {
             working_directory: self.cwd.clone(),
             state: states,
             programs: vec![program.to_owned()],
             search_path: path,
-            read: self.confine_read.clone(),
+            read,
             write: self.confine_write.clone(),
             temp: Some(
                 env.get(OsStr::new("TMPDIR"))

@@ -164,7 +164,7 @@ impl Questions {
         whole: bool,
         deferrable: bool,
     ) -> Result<(), CoreError> {
-        match judge(turn, &call) {
+        match judge(turn, &call, whole) {
             acg_policy::Verdict::Allow { rule } => {
                 self.allow(id, &call, format!("rule {rule}"), String::new()).await
             }
@@ -327,15 +327,16 @@ fn question_place(turn: &Turn<'_>) -> Place {
     Place { thread: Some(thread), ..place }
 }
 
-/// What the role's rules say.
-fn judge(turn: &Turn<'_>, call: &ToolCall) -> acg_policy::Verdict {
+/// What the role's rules say. About a call that is not shown whole only its name can be judged.
+fn judge(turn: &Turn<'_>, call: &ToolCall, whole: bool) -> acg_policy::Verdict {
     let policy = turn.agent.config.policies.get(&turn.message.role).cloned().unwrap_or_default();
-    acg_policy::decide(&acg_policy::Request {
+    let request = acg_policy::Request {
         call,
         role: &policy,
         workspace: &turn.agent.config.working_directory,
         resolve: &acg_policy::real_path,
-    })
+    };
+    if whole { acg_policy::decide(&request) } else { acg_policy::decide_unseen(&request) }
 }
 
 /// Who allowed this same call before, and for how long.

@@ -274,7 +274,7 @@ async fn a_call_that_is_not_shown_whole_is_never_asked_about() {
     home.agents.partial.store(true, Ordering::SeqCst);
     let gateway = home.start().await;
     home.platform.say(message("m1", "alice", "do x")).await;
-    home.platform.until_said("did not send the whole call").await;
+    home.platform.until_said("did not show the whole call").await;
     stop(gateway).await;
     assert_eq!(home.platform.count("🔐"), 0);
 }
