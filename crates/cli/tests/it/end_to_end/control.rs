@@ -50,7 +50,10 @@ async fn a_command_from_below_an_agent_reaches_its_own_room_and_changes_nothing(
     let told = || std::fs::read_to_string(&away).unwrap_or_default();
     crate::harness::wait_for("the one that left", || told().contains("code-"));
     assert!(told().contains("code-1"), "{}", told());
-    let list = stack.home.run(&["list"]).good();
-    assert!(list.contains("own: ") && list.contains("other: ") && !list.contains("PAUSED"), "{list}");
+    let watchers = stack.home.run(&["list"]).good();
+    assert!(
+        watchers.contains("own: ") && watchers.contains("other: ") && !watchers.contains("PAUSED"),
+        "{watchers}"
+    );
     stack.stop();
 }
