@@ -27,14 +27,14 @@ async fn a_command_from_below_an_agent_reaches_its_own_room_and_changes_nothing(
         format!("{} --home {} ", env!("CARGO_BIN_EXE_agent-chat-gateway"), stack.home.path().display());
     // Straight, and from a process that has left its parent and its group.
     let asked = ["list", "pause own", "reset other", "send other from-below", "send own from-below"];
-    let mut steps = String::new();
+    let mut steps = Vec::new();
     for command in asked {
         let command = format!("{program}{command} 2>&1; echo code-$?");
-        steps.push_str(&format!("[[tool:Bash {}]] ", json!({ "command": command })));
+        steps.push(format!("[[tool:Bash {}]] ", json!({ "command": command })));
     }
     let away = format!("setsid -f sh -c '{program}pause other >away.txt 2>&1; echo code-$? >>away.txt'");
-    steps.push_str(&format!("[[tool:Bash {}]] ", json!({ "command": away })));
-    own.say("alice", &format!("@bot {steps}[[slow:20,100]]"));
+    steps.push(format!("[[tool:Bash {}]] ", json!({ "command": away })));
+    own.say("alice", &format!("@bot {} [[slow:20,100]]", steps.concat()));
     own.said("w19").await;
     let requests = stack.model.requests();
     let last = requests.iter().max_by_key(|request| request.tool_results().len()).unwrap();

@@ -40,7 +40,7 @@ async fn ask_and_let_go(room: Room<'_>) -> Question {
     room.say("alice", &call(room.name));
     let question = room.question(room.name).await;
     let session = room.session();
-    wait_for("the process to be let go", || room.stack.processes_with(&session).is_empty());
+    wait_for("the process to be let go", || Stack::processes_with(&session).is_empty());
     question
 }
 
@@ -68,9 +68,9 @@ async fn a_question_outlives_the_process_and_the_gateway_and_is_applied_once() {
     held.say("alice", &call("held"));
     let of_held = held.question("held").await;
     let session = held.session();
-    assert_eq!(stack.processes_with(&session).len(), 1, "it waits in its process");
+    assert_eq!(Stack::processes_with(&session).len(), 1, "it waits in its process");
     kill(&stack);
-    wait_for("the agent to end with the gateway", || stack.processes_with(&session).is_empty());
+    wait_for("the agent to end with the gateway", || Stack::processes_with(&session).is_empty());
     stack.start();
     held.said(&format!("⚠️ The question `{}` is void: the gateway was restarted", of_held.code)).await;
     let anew = held.nth_question(1).await;

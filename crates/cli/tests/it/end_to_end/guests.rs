@@ -70,8 +70,8 @@ async fn guests_do_what_a_rule_lets_them_whatever_they_write_and_whatever_the_us
 /// Rules, confinement and memory.
 async fn rules(room: Room<'_>) {
     let stack = room.stack;
-    let root = stack.home.root().canonicalize().unwrap();
-    let at = |name: &str| root.join(name).display().to_string();
+    let around = stack.home.root().canonicalize().unwrap();
+    let at = |name: &str| around.join(name).display().to_string();
     // Refused without a question, whatever the settings say; a rule lets through.
     for (n, command) in ["touch other.txt", "cat inside.txt; id"].iter().enumerate() {
         room.say("gina", &bash(command));
@@ -82,7 +82,7 @@ async fn rules(room: Room<'_>) {
     room.said("inside 4711").await;
     room.say("gina", &bash("touch made-by-guest.txt"));
     room.until("the fourth answer", |posts| posts.get(3).cloned()).await;
-    assert!(root.join("work/made-by-guest.txt").exists() && !root.join("work/other.txt").exists());
+    assert!(around.join("work/made-by-guest.txt").exists() && !around.join("work/other.txt").exists());
     assert!(room.questions().is_empty());
 
     // What the rule lets through, the kernel does not. The owner, who is not confined, shows that it is there.
@@ -114,7 +114,7 @@ async fn rules(room: Room<'_>) {
     let question = room.question("made-by-settings").await;
     room.say("alice", &format!("deny {}", question.code));
     room.said("Denied by alice").await;
-    assert!(!root.join("work/made-by-settings").exists());
+    assert!(!around.join("work/made-by-settings").exists());
 }
 
 /// Messages that wait together are not one turn if their senders have not one role.

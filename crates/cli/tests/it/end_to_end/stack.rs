@@ -194,7 +194,7 @@ impl Stack {
     }
 
     /// Living processes of Claude Code that have this in their command line, the launcher not counted.
-    pub(super) fn processes_with(&self, word: &str) -> Vec<i32> {
+    pub(super) fn processes_with(word: &str) -> Vec<i32> {
         living()
             .into_iter()
             .filter(|(_, args)| args.contains(word) && args.contains("stream-json"))
