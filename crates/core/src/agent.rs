@@ -21,6 +21,11 @@ pub trait AgentBackend: Send + Sync + fmt::Debug {
     /// the background after start, and again after a failure. Must not be needed by [`AgentBackend::open`].
     async fn probe(&self) -> Result<AgentInfo, AgentError>;
 
+    /// What keeps a confined process in its place on this system, in words; `None` for a backend without processes.
+    fn confinement(&self) -> Option<String> {
+        None
+    }
+
     /// A new session id where the gateway chooses it (Claude); `None` where the agent does, on `open`.
     fn new_session_id(&self) -> Option<SessionId>;
 

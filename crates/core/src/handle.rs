@@ -79,6 +79,8 @@ pub struct AgentInfoLine {
     pub version: Option<String>,
     /// Why it cannot be used, if so.
     pub trouble: Option<String>,
+    /// Whose processes are confined, and by what; `None` for an agent without processes.
+    pub confinement: Option<String>,
 }
 
 /// Everything `status` shows.

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use acg_config::Confinement;
 use acg_store::{Conversation, StoreError};
 use acg_types::{AgentName, ConnectorName, OutgoingKind, RoomId, WatcherName};
 use async_trait::async_trait;
@@ -22,6 +23,15 @@ use crate::watchers::Watcher;
 const SEND_WAIT: Duration = Duration::from_secs(45);
 /// Longest wait for an upload of `send`.
 const UPLOAD_WAIT: Duration = Duration::from_mins(5);
+
+/// What is in force: whose processes are confined, and by what.
+fn confinement(whose: Confinement, by: &str) -> String {
+    match whose {
+        Confinement::Guests => format!("guests, by {by}"),
+        Confinement::All => format!("all, by {by}"),
+        Confinement::Off => "off".to_owned(),
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Handle(pub(crate) Arc<Hub>);
@@ -290,6 +300,10 @@ impl Control for Handle {
                     kind: part.config.kind.clone(),
                     version: checked.as_ref().and_then(|checked| checked.clone().ok()),
                     trouble: checked.and_then(Result::err),
+                    confinement: part
+                        .backend
+                        .confinement()
+                        .map(|by| confinement(part.config.confinement, &by)),
                 }
             })
             .collect();

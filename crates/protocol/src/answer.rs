@@ -174,6 +174,9 @@ pub struct AgentLine {
     pub version: Option<String>,
     /// Why it cannot be used, if so.
     pub trouble: Option<String>,
+    /// Whose processes are confined, and by what; absent for an agent without processes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confinement: Option<String>,
 }
 
 /// Queue figures in the answer to `status`.

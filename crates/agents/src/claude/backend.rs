@@ -279,6 +279,10 @@ fn is_plausible(session: &SessionId) -> bool {
 
 #[async_trait]
 impl AgentBackend for ClaudeBackend {
+    fn confinement(&self) -> Option<String> {
+        Some(crate::kit::confine::support().to_string())
+    }
+
     async fn probe(&self) -> Result<AgentInfo, AgentError> {
         if self.shutdown.is_cancelled() {
             return Err(AgentError::Closing);

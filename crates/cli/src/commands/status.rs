@@ -140,6 +140,9 @@ fn agent_line(agent: &AgentLine, output: &Output) -> String {
     } else if agent.version.is_none() {
         line.push_str(": not looked at yet");
     }
+    if let Some(confinement) = &agent.confinement {
+        line.extend(["; confined: ", &printable(confinement)]);
+    }
     line
 }
 
@@ -179,12 +182,20 @@ mod tests {
         connector.reason = Some("wrong\npassword".to_owned());
         assert_eq!(connector_line(&connector, &output), "rc (rocketchat): refused — wrong\\npassword");
 
-        let mut agent =
-            AgentLine { name: "c".to_owned(), kind: "claude".to_owned(), version: None, trouble: None };
+        let mut agent = AgentLine {
+            name: "c".to_owned(),
+            kind: "claude".to_owned(),
+            version: None,
+            trouble: None,
+            confinement: None,
+        };
         assert_eq!(agent_line(&agent, &output), "c (claude): not looked at yet");
         agent.version = Some("2.1.0".to_owned());
         assert_eq!(agent_line(&agent, &output), "c (claude): 2.1.0");
         agent.trouble = Some("not logged in".to_owned());
         assert_eq!(agent_line(&agent, &output), "c (claude): 2.1.0: unusable — not logged in");
+        agent.trouble = None;
+        agent.confinement = Some("guests, by Landlock 7".to_owned());
+        assert_eq!(agent_line(&agent, &output), "c (claude): 2.1.0; confined: guests, by Landlock 7");
     }
 }

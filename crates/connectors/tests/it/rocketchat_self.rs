@@ -72,23 +72,24 @@ async fn the_room_with_oneself_is_answered_and_the_answers_are_not() {
     home.server.world().say(&home.bob, &home.general, "from bob");
     home.say("again");
     running.until("all four", |state| state.messages.len() == 4).await;
-    let state = intake.state();
-    let mut seen: Vec<_> = state
-        .messages
-        .iter()
-        .map(|kept| (kept.message.text.as_str(), kept.own, kept.message.room.kind))
-        .collect();
-    seen.sort_by_key(|(text, ..)| *text);
-    assert_eq!(
-        seen,
-        [
-            ("again", Some(Own::WithOneself), RoomKind::Direct),
-            ("from bob", None, RoomKind::Channel),
-            ("hello", Some(Own::WithOneself), RoomKind::Direct),
-            ("to all", Some(Own::Elsewhere), RoomKind::Channel),
-        ]
-    );
-    drop(state);
+    {
+        let state = intake.state();
+        let mut seen: Vec<_> = state
+            .messages
+            .iter()
+            .map(|kept| (kept.message.text.as_str(), kept.own, kept.message.room.kind))
+            .collect();
+        seen.sort_by_key(|(text, ..)| *text);
+        assert_eq!(
+            seen,
+            [
+                ("again", Some(Own::WithOneself), RoomKind::Direct),
+                ("from bob", None, RoomKind::Channel),
+                ("hello", Some(Own::WithOneself), RoomKind::Direct),
+                ("to all", Some(Own::Elsewhere), RoomKind::Channel),
+            ]
+        );
+    }
     running.stop().await;
 }
 

@@ -144,10 +144,10 @@ async fn files_are_uploaded_the_old_and_the_new_way() {
         let last = messages.last().unwrap();
         assert_eq!((last.text.as_str(), last.username.as_str()), ("the caption", "bot"), "{version:?}");
         assert!(serde_json::to_string(&last.doc).unwrap().contains("notes.txt"), "{version:?}");
-        let root = scene.say("@bot a file, please");
-        running.connector.upload(&room, Some(&root.as_str().into()), &file, "here").await.unwrap();
+        let asked = scene.say("@bot a file, please");
+        running.connector.upload(&room, Some(&asked.as_str().into()), &file, "here").await.unwrap();
         let messages = scene.server.world().messages(&scene.general);
-        assert_eq!(messages.last().unwrap().thread.as_deref(), Some(root.as_str()), "{version:?}");
+        assert_eq!(messages.last().unwrap().thread.as_deref(), Some(asked.as_str()), "{version:?}");
         let route = if version == Version::V6_5 { "rooms.upload" } else { "rooms.mediaConfirm" };
         scene.server.faults().lose_answer(route, 1);
         let error = running.connector.upload(&room, None, &file, "again").await.unwrap_err();

@@ -52,6 +52,7 @@ pub(super) fn status(report: StatusReport, version: &str) -> wire::StatusData {
                 kind: agent.kind,
                 version: agent.version,
                 trouble: agent.trouble,
+                confinement: agent.confinement,
             })
             .collect(),
         queues: wire::QueueCounts {

@@ -122,6 +122,7 @@ impl Control for FakeControl {
                 kind: "claude".to_owned(),
                 version: None,
                 trouble: Some("not found".to_owned()),
+                confinement: None,
             }],
             counts: Counts {
                 inbox_waiting: 1,

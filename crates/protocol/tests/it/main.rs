@@ -97,6 +97,7 @@ fn answers_on_the_wire() {
             kind: "claude".to_owned(),
             version: Some("2.1.0".to_owned()),
             trouble: None,
+            confinement: None,
         }],
         queues: QueueCounts { inbox_waiting: 1, ..QueueCounts::default() },
         unconfirmed: vec![Unconfirmed { connector: "rc".to_owned(), username: "alice".to_owned() }],
