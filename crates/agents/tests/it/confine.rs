@@ -34,15 +34,15 @@ impl Place {
             return None;
         }
         let place = Self(tempfile::tempdir().unwrap());
-        for name in ["work", "beside", "home"] {
+        for name in ["desk", "beside", "home"] {
             std::fs::create_dir(place.0.path().join(name)).unwrap();
         }
-        write(&place.at("work/note"), "42");
-        write(&place.at("work/tool"), "#!/bin/sh\n");
-        std::fs::set_permissions(place.at("work/tool"), PermissionsExt::from_mode(0o755)).unwrap();
+        write(&place.at("desk/note"), "42");
+        write(&place.at("desk/tool"), "#!/bin/sh\n");
+        std::fs::set_permissions(place.at("desk/tool"), PermissionsExt::from_mode(0o755)).unwrap();
         write(&place.at("beside/secret"), "secret");
         write(&place.at("home/gateway.log"), "secret");
-        std::os::unix::fs::symlink(place.at("beside/secret"), place.at("work/link")).unwrap();
+        std::os::unix::fs::symlink(place.at("beside/secret"), place.at("desk/link")).unwrap();
         Some(place)
     }
 
@@ -52,7 +52,7 @@ impl Place {
 
     fn needs(&self) -> Needs {
         Needs {
-            working_directory: self.at("work"),
+            working_directory: self.at("desk"),
             programs: vec!["/bin/sh".into()],
             temp: Some(std::env::temp_dir()),
             outside: vec![self.at("home")],
@@ -65,7 +65,7 @@ impl Place {
         command.arg("__launch").args(confinement.into_iter().flat_map(to_args)).args(["--", "/bin/sh", "-c"]);
         command
             .arg(format!("{TRY}\n{script}"))
-            .current_dir(self.at("work"))
+            .current_dir(self.at("desk"))
             .env("BESIDE", self.at("beside"))
             .env("GATEWAY", self.at("home"))
             .env("PID", std::process::id().to_string())
@@ -204,7 +204,7 @@ fn a_program_with_the_setuid_bit_gives_nothing() {
         skipped("only root can make a program of another user's");
         return;
     }
-    let id = place.at("work/id");
+    let id = place.at("desk/id");
     std::fs::copy(["/usr/bin/id", "/bin/id"].iter().find(|id| Path::new(id).exists()).unwrap(), &id).unwrap();
     std::os::unix::fs::chown(&id, Some(65534), None).unwrap();
     std::fs::set_permissions(&id, PermissionsExt::from_mode(0o4755)).unwrap();
@@ -244,7 +244,7 @@ fn what_cannot_be_confined_is_not_started() {
         let mut confinement = good.clone();
         change(&mut confinement);
         let seen = place.run(Some(&confinement), "echo ran; echo x >ran");
-        assert!(!place.at("work/ran").exists(), "it ran: {seen:?}");
+        assert!(!place.at("desk/ran").exists(), "it ran: {seen:?}");
         assert_eq!((seen.code, seen.out.as_str()), (Some(i32::from(CANNOT_CONFINE)), ""), "{seen:?}");
         seen.said.replace(place.at("").to_str().unwrap(), "PLACE/")
     };
@@ -254,8 +254,8 @@ fn what_cannot_be_confined_is_not_started() {
     );
     // Put there after the rules were made.
     insta::assert_snapshot!(
-        with(&|confinement| confinement.write.push(place.at("work/link"))),
-        @"/bin/sh is not started: it cannot be confined: PLACE/work/link cannot be opened: Too many levels of symbolic links (os error 40)"
+        with(&|confinement| confinement.write.push(place.at("desk/link"))),
+        @"/bin/sh is not started: it cannot be confined: PLACE/desk/link cannot be opened: Too many levels of symbolic links (os error 40)"
     );
     let no_temp = with(&|confinement| {
         if let Some(temp) = &mut confinement.temp {
@@ -299,7 +299,7 @@ async fn the_temporary_directory_is_private_and_ends_with_the_agent() {
     let mut launcher = command.stderr(Stdio::from(std::os::fd::OwnedFd::from(theirs))).spawn().unwrap();
     drop(command);
     let (temp, sleep) = until("the agent to start", || {
-        let note = std::fs::read_to_string(place.at("work/note")).ok()?;
+        let note = std::fs::read_to_string(place.at("desk/note")).ok()?;
         let (temp, sleep) = note.trim().split_once(' ')?;
         Some((PathBuf::from(temp), sleep.parse::<i32>().ok()?))
     })
@@ -349,7 +349,7 @@ impl Claude {
             .arg("--")
             .arg(&self.program)
             .args(["-p", "--permission-mode=default", "--allowedTools=Bash,Read,Write", &prompt])
-            .current_dir(self.place.at("work"))
+            .current_dir(self.place.at("desk"))
             .env_clear()
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
             .env("HOME", self.place.at("person"))
@@ -375,8 +375,8 @@ async fn the_real_claude_works_confined_and_its_tools_reach_nothing_else() {
     let bash = |command: &str| serde_json::json!({ "command": command });
     let at = |name: &str| claude.place.at(name).display().to_string();
     assert_eq!(claude.tool("Bash", &bash("cat note && echo x >made")).await, "42");
-    assert!(claude.place.at("work/made").exists());
-    let read = claude.tool("Read", &serde_json::json!({ "file_path": at("work/note") })).await;
+    assert!(claude.place.at("desk/made").exists());
+    let read = claude.tool("Read", &serde_json::json!({ "file_path": at("desk/note") })).await;
     assert!(read.contains("42"), "{read}");
 
     let paths = ["person/private", "home/gateway.log", "beside/secret"];
@@ -393,7 +393,7 @@ async fn the_real_claude_works_confined_and_its_tools_reach_nothing_else() {
     for name in ["settings.json", "CLAUDE.md", ".claude.json"] {
         let path = at(&format!("person/.claude/{name}"));
         // In a script: Claude itself asks about what it sees.
-        write(&claude.place.at("work/script"), &format!("echo x >{path}"));
+        write(&claude.place.at("desk/script"), &format!("echo x >{path}"));
         let said = claude.tool("Bash", &bash("sh ./script")).await;
         assert!(said.contains("Permission denied"), "{said}");
     }
