@@ -398,7 +398,7 @@ impl World {
         Ok(())
     }
 
-    /// Adds a reaction, with or without colons. Whoever may read the room may react, member or not [S].
+    /// Adds a reaction, with or without colons. Whoever may read the room may react, member or not (as its source says).
     pub fn react(&mut self, uid: &str, id: &str, emoji: &str) {
         self.set_reaction(uid, id, emoji, Some(true))
             .expect("a known message and emoji, and a readable room");

@@ -111,7 +111,7 @@ impl World {
     }
 
     /// Finds or makes the direct room of these users. One user, or the same one twice, means the room with
-    /// oneself: `usernames` has one entry, the subscription carries the own name, and the id is no pair of ids [S].
+    /// oneself: `usernames` has one entry, the subscription carries the own name, and the id is no pair of ids (as the server's source says).
     pub fn add_dm(&mut self, members: &[&str]) -> String {
         let mut uids: Vec<String> = members.iter().map(|&uid| uid.to_owned()).collect();
         uids.sort();
