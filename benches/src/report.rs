@@ -38,6 +38,8 @@ impl Row {
         let met = match (self.target, self.gateway, self.ratio()) {
             (None, _, _) => return Verdict::NoTarget,
             (Some(Target::AtMost(most)), Some(figure), _) => figure.value <= most,
+            // Nothing is faster than the floor: the two met the disk in different moods.
+            (Some(Target::TimesFloorAtMost(_)), _, Some(ratio)) if ratio < 1.0 => return Verdict::Noise,
             (Some(Target::TimesFloorAtMost(most)), _, Some(ratio)) => ratio <= most,
             (Some(Target::OfFloorAtLeast(least)), _, Some(ratio)) => ratio >= least,
             _ => return Verdict::NotMeasured,
@@ -51,6 +53,8 @@ enum Verdict {
     NoTarget,
     Met,
     Missed,
+    /// The figures cannot be true of the programs.
+    Noise,
     NotMeasured,
 }
 
@@ -60,6 +64,7 @@ impl Verdict {
             Self::NoTarget => "–",
             Self::Met => "met",
             Self::Missed => "**missed**",
+            Self::Noise => "noise",
             Self::NotMeasured => "not measured",
         }
     }
@@ -108,10 +113,12 @@ pub(crate) fn table(rows: &[Row]) -> String {
         rows.iter().filter(|row| row.verdict() == wanted).map(|row| row.what.as_str()).collect()
     };
     let (met, missed) = (named(Verdict::Met).len(), named(Verdict::Missed));
-    let not_measured = named(Verdict::NotMeasured);
-    let of = met + missed.len() + not_measured.len();
+    let (noise, not_measured) = (named(Verdict::Noise), named(Verdict::NotMeasured));
+    let of = met + missed.len() + noise.len() + not_measured.len();
     let mut words = vec![format!("\n{met} of {of} targets met.")];
-    for (word, names) in [("Missed", missed), ("Not measured", not_measured)] {
+    for (word, names) in
+        [("Missed", missed), ("Hidden by noise, measure again", noise), ("Not measured", not_measured)]
+    {
         if !names.is_empty() {
             words.push(format!("{word}: {}.", names.join("; ")));
         }
@@ -145,6 +152,7 @@ mod tests {
         for (gateway, floor, target, verdict) in [
             (15.0, 10.0, Target::TimesFloorAtMost(1.5), Verdict::Met),
             (15.1, 10.0, Target::TimesFloorAtMost(1.5), Verdict::Missed),
+            (9.9, 10.0, Target::TimesFloorAtMost(1.5), Verdict::Noise),
             (50.0, 100.0, Target::OfFloorAtLeast(0.5), Verdict::Met),
             (49.0, 100.0, Target::OfFloorAtLeast(0.5), Verdict::Missed),
             (50.0, 1.0, Target::AtMost(50.0), Verdict::Met),

@@ -100,8 +100,8 @@ async fn serve(home: &Path, url: &str, store: Store) -> Result<UnixStream, Failu
     pid.write_all(std::process::id().to_string().as_bytes())?;
     say("ready");
     let mut relaying = JoinSet::new();
-    let url = url.to_owned();
-    relaying.spawn(async move { relay(&url, store).await });
+    let (url, kept) = (url.to_owned(), home.to_owned());
+    relaying.spawn(async move { relay(&url, &kept, store).await });
     loop {
         tokio::select! {
             accepted = control.accept() => {
@@ -128,16 +128,29 @@ struct Account {
     store: Store,
 }
 
-/// Logs in, subscribes, and relays until the socket closes.
-async fn relay(url: &str, store: Store) -> Result<(), Failure> {
-    let provider = rustls::crypto::ring::default_provider();
-    provider.install_default().map_err(|_| "two TLS providers")?;
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
+/// Logs in once and keeps the token, as the gateway does: servers allow few log-ins a minute.
+async fn login(client: &reqwest::Client, url: &str, home: &Path) -> Result<(String, String), Failure> {
+    let kept = home.join("floor.token");
+    if let Ok(token) = std::fs::read_to_string(&kept)
+        && let Some((user, token)) = token.split_once(' ')
+    {
+        return Ok((user.to_owned(), token.to_owned()));
+    }
     let login = json!({ "user": "bot", "password": "secret" });
     let answer = client.post(format!("{url}/api/v1/login")).json(&login).send().await?;
     let answer: Value = answer.error_for_status()?.json().await?;
     let part = |key: &str| answer["data"][key].as_str().map(str::to_owned).ok_or("no log-in");
     let (user, token) = (part("userId")?, part("authToken")?);
+    File::create(kept)?.write_all(format!("{user} {token}").as_bytes())?;
+    Ok((user, token))
+}
+
+/// Logs in, subscribes, and relays until the socket closes.
+async fn relay(url: &str, home: &Path, store: Store) -> Result<(), Failure> {
+    let provider = rustls::crypto::ring::default_provider();
+    provider.install_default().map_err(|_| "two TLS providers")?;
+    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
+    let (user, token) = login(&client, url, home).await?;
     let socket_url = format!("ws{}/websocket", url.strip_prefix("http").unwrap_or(url));
     let (mut socket, _) =
         timeout(PATIENCE, tokio_tungstenite::connect_async_with_config(socket_url, None, true)).await??;
