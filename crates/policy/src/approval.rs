@@ -152,7 +152,7 @@ fn quoted(text: &str) -> Result<String, String> {
     if text.chars().count() > MAX_SHOWN {
         return Err("it is too long to be shown whole".into());
     }
-    if text.chars().any(|character| call::is_hidden(character) || character == '`') {
+    if text.chars().any(|character| acg_types::text::is_hidden(character) || character == '`') {
         return Err("it has characters in it that do not show as they are".into());
     }
     Ok(format!("`{text}`"))

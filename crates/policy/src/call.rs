@@ -4,6 +4,7 @@
 //! what a person would see of it need not be what would run.
 
 use acg_types::ToolCall;
+use acg_types::text::is_hidden;
 use serde_json::{Map, Value};
 
 use crate::json;
@@ -35,21 +36,4 @@ pub(crate) fn canonical(call: &ToolCall) -> Result<&Map<String, Value>, Refused>
 pub(crate) fn printable(name: &str) -> String {
     let plain: String = name.chars().filter(|character| !is_hidden(*character)).take(80).collect();
     plain.replace(['`', '\''], "_")
-}
-
-/// Characters that do not show, or change how others show.
-pub(crate) fn is_hidden(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{ad}'
-                | '\u{61c}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
 }

@@ -27,4 +27,4 @@ pub use disk::real_path;
 pub use explain::{ExplainedRule, Explanation, explain};
 pub use role::{Otherwise, RolePolicy};
 pub use rule::{Rule, RuleError, tool_names};
-pub use tool::{ALWAYS_ALLOWED, reaches_beyond_the_turn};
+pub use tool::{ALWAYS_ALLOWED, BEYOND_THE_TURN, reaches_beyond_the_turn};

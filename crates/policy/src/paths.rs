@@ -74,7 +74,7 @@ impl<'a> Workspace<'a> {
             return Err(Refused("the path is too long".into()));
         }
         // Some disks do not tell names with such characters from those without.
-        if text.chars().any(crate::call::is_hidden) {
+        if text.chars().any(acg_types::text::is_hidden) {
             return Err(Refused("the path has a hidden or control character in it".into()));
         }
         // Agent programs expand `~` and cut blanks off: what they open is not what was asked about.

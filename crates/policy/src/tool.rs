@@ -8,7 +8,7 @@ pub const ALWAYS_ALLOWED: &[&str] = &["ToolSearch"];
 
 /// Tools that reach beyond the turn: their work begins or goes on after it, or they speak to somebody else than the
 /// room. A worktree is here because paths are judged by the directory that the agent was started in.
-const BEYOND_THE_TURN: &[&str] = &[
+pub const BEYOND_THE_TURN: &[&str] = &[
     "Artifact",
     "CronCreate",
     "CronDelete",

@@ -11,10 +11,9 @@ pub(crate) fn check(url: &str) -> Result<(), &'static str> {
     if url.len() > MAX_URL {
         return Err("the address is too long");
     }
-    if url
-        .chars()
-        .any(|character| character == '\\' || character.is_whitespace() || crate::call::is_hidden(character))
-    {
+    if url.chars().any(|character| {
+        character == '\\' || character.is_whitespace() || acg_types::text::is_hidden(character)
+    }) {
         return Err("the address has a blank, a backslash or a hidden character in it");
     }
     let lower = url.to_ascii_lowercase();

@@ -10,6 +10,7 @@ pub mod message;
 pub mod people;
 pub mod random;
 pub mod room;
+pub mod text;
 pub mod time;
 
 pub use agent::{AgentEvent, Decision, EndReason, PermissionId, ToolCall, TurnEnd, Usage};

@@ -3,7 +3,7 @@
 //! Owns the names of Claude Code's own tools and the arguments that take them away. Decides about no call: every
 //! call is asked about, whatever is offered here. What a role could never use only tempts a model to try.
 
-use acg_policy::{Otherwise, RolePolicy};
+use acg_policy::{BEYOND_THE_TURN, Otherwise, RolePolicy};
 
 /// Tools of 2.1.329, those included that it offers only in some settings.
 const BUILT_IN: &[&str] = &[
@@ -36,34 +36,6 @@ const BUILT_IN: &[&str] = &[
     "Write",
 ];
 
-/// Tools that make work outside a turn, look after it, or speak to somebody else than the room: offered only
-/// where a rule names them. A task's calls after its turn are refused anyway. A worktree is here because paths
-/// are judged by the directory that the process was started in.
-const OUTSIDE_A_TURN: &[&str] = &[
-    "Artifact",
-    "CronCreate",
-    "CronDelete",
-    "CronList",
-    "EnterWorktree",
-    "ExitWorktree",
-    "ListAgents",
-    "Monitor",
-    "PushNotification",
-    "RemoteTrigger",
-    "ScheduleWakeup",
-    "SendMessage",
-    "SendUserFile",
-    "SendUserMessage",
-    "Sleep",
-    "SubscribePR",
-    "SuggestBackgroundPR",
-    "TaskOutput",
-    "TaskStop",
-    "TeamCreate",
-    "TeamDelete",
-    "Workflow",
-];
-
 /// What is offered to the model of one process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Offer {
@@ -90,10 +62,10 @@ impl Offer {
     /// What a role could use. `withheld` are the names in the configuration's `--disallowedTools`.
     pub(crate) fn of(policy: &RolePolicy, withheld: &[String]) -> Self {
         let withheld = withheld.to_vec();
-        let outside = OUTSIDE_A_TURN.iter().filter(|tool| policy.names(tool));
+        let outside = BEYOND_THE_TURN.iter().filter(|tool| policy.names(tool));
         if policy.everything || policy.otherwise != Otherwise::Deny {
             // A tool that a newer version brings is offered too.
-            let hidden = OUTSIDE_A_TURN.iter().filter(|tool| !policy.names(tool));
+            let hidden = BEYOND_THE_TURN.iter().filter(|tool| !policy.names(tool));
             return Self { built_in: BuiltIn::AllBut(owned(hidden)), withheld, mcp: true };
         }
         let usable = BUILT_IN.iter().filter(|tool| policy.may_ever_use(tool)).chain(outside);
@@ -103,7 +75,7 @@ impl Offer {
             only.push("Agent".to_owned());
         }
         for name in policy.rules.iter().flat_map(|rule| rule.tool().split('|')) {
-            let known = BUILT_IN.iter().chain(OUTSIDE_A_TURN).any(|tool| tool.eq_ignore_ascii_case(name));
+            let known = BUILT_IN.iter().chain(BEYOND_THE_TURN).any(|tool| tool.eq_ignore_ascii_case(name));
             if is_plain(name) && !known && !name.starts_with("mcp__") && name != "Task" {
                 only.push(name.to_owned());
             }

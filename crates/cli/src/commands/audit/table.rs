@@ -4,6 +4,7 @@
 
 use acg_store::AuditRow;
 use acg_types::Timestamp;
+use acg_types::text::is_hidden;
 use jiff::tz::TimeZone;
 
 use crate::output::{Output, Tone, printable};
@@ -70,17 +71,10 @@ fn length(text: &str) -> usize {
 fn harmless(text: &str) -> String {
     let mut out = String::new();
     for character in printable(text).chars() {
-        match character {
-            '\u{ad}'
-            | '\u{61c}'
-            | '\u{180e}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}' => out.extend(character.escape_unicode()),
-            _ => out.push(character),
+        if is_hidden(character) {
+            out.extend(character.escape_unicode());
+        } else {
+            out.push(character);
         }
     }
     out
