@@ -35,6 +35,50 @@ pub(crate) static TOP: &[Key] = &[
          the room, or say nothing.",
     )
     .default("resume"),
+    Key::new(
+        "max_turns_per_room",
+        COUNT,
+        "Most agents that may work at the same time in one room (its threads may have a session each); 0 = no limit.",
+    )
+    .default("4"),
+    Key::new(
+        "rate_limit",
+        Shape::Section(RATE_LIMIT),
+        "How many messages of one person are taken in a time, over all rooms of a connector. Without it as many as \
+         come.",
+    ),
+    Key::new(
+        "collect",
+        Shape::Bool,
+        "Whether messages that arrive while the agent is busy become one turn, where role and thread are the same.",
+    )
+    .default("true"),
+    Key::new("collect_max", Shape::Section(COLLECT_MAX), "How much becomes one turn; the rest waits for the next."),
+    Key::new(
+        "backfill",
+        Shape::Section(BACKFILL),
+        "Which messages are still answered that were said while the gateway was away.",
+    ),
+    Key::new(
+        "reply_expires",
+        Shape::Duration,
+        "How long an answer that cannot be posted waits for its room; 0 = for ever.",
+    )
+    .default("24h"),
+    Key::new(
+        "resend",
+        Shape::OneOf(&["mark", "never"]),
+        "What happens to a post of which nobody knows whether it arrived, on a platform where repeating it may show \
+         it twice: it is posted again with a mark, or never.",
+    )
+    .default("mark"),
+    Key::new(
+        "retention_days",
+        COUNT,
+        "How long finished messages, turns and posts are kept in the store; 0 = for ever. The record of decisions is \
+         not touched.",
+    )
+    .default("90"),
     Key::new("scheduler", Shape::Section(SCHEDULER), "Scheduled messages.").not_yet(),
     Key::new("tool_presets", Shape::Any, "Lists of tool rules by name, for every list of tool rules."),
     Key::new("roles", Shape::Any, "Roles besides owner and guest, by name; and what differs for those two."),
@@ -47,6 +91,28 @@ pub(crate) static TOP: &[Key] = &[
     Key::new("connector_templates", Shape::Any, "Shared keys of connectors, by name, for inherits."),
     Key::new("agent_templates", Shape::Any, "Shared keys of agents, by name, for inherits."),
     Key::new("watcher_templates", Shape::Any, "Shared keys of watchers, by name, for inherits."),
+];
+
+static RATE_LIMIT: &[Key] = &[
+    Key::new("messages", Shape::Int { min: 1, max: u32::MAX as u64 }, "How many.").default("20"),
+    Key::new("per", Shape::Duration, "In how long.").default("1m"),
+];
+
+static COLLECT_MAX: &[Key] = &[
+    Key::new("messages", Shape::Int { min: 1, max: 1000 }, "Most messages.").default("50"),
+    Key::new("characters", Shape::Int { min: 1, max: 1_000_000 }, "Most characters of text.")
+        .default("20000"),
+];
+
+static BACKFILL: &[Key] = &[
+    Key::new(
+        "max_age",
+        Shape::Duration,
+        "Older messages are counted in one line, not answered; 0 = none is too old.",
+    )
+    .default("12h"),
+    Key::new("max_messages", COUNT, "Most messages of one room that are answered, the newest; 0 = no limit.")
+        .default("50"),
 ];
 
 static SCHEDULER: &[Key] = &[

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use secrecy::SecretString;
 
@@ -13,7 +14,7 @@ use crate::context::Context;
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::dialect::Certainty;
 use crate::kind::{Kind, Kinds};
-use crate::model::{Config, Dialect, Interrupted, Limits, Settings};
+use crate::model::{Backfill, Collect, Config, Dialect, Interrupted, Limits, RateLimit, Resend, Settings};
 use crate::node::{Mark, Node};
 use crate::roles::Roles;
 use crate::rules::Presets;
@@ -202,11 +203,65 @@ fn limits(top: &Section<'_>) -> Limits {
         Some("drop") => Interrupted::Drop,
         _ => Interrupted::Resume,
     };
+    let normal = Limits::default();
+    let resend = match top.one_of("resend", &["mark", "never"]) {
+        Some("never") => Resend::Never,
+        _ => normal.resend,
+    };
     Limits {
-        max_queue_depth: top.u32("max_queue_depth").unwrap_or(100),
-        max_concurrent_turns: top.u32("max_concurrent_turns").unwrap_or(8),
-        drain_timeout: top.duration("drain_timeout").unwrap_or(std::time::Duration::from_secs(30)),
+        max_queue_depth: top.u32("max_queue_depth").unwrap_or(normal.max_queue_depth),
+        max_concurrent_turns: top.u32("max_concurrent_turns").unwrap_or(normal.max_concurrent_turns),
+        drain_timeout: top.duration("drain_timeout").unwrap_or(normal.drain_timeout),
         interrupted,
+        max_turns_per_room: top.u32("max_turns_per_room").unwrap_or(normal.max_turns_per_room),
+        rate_limit: rate_limit(top),
+        collect: (top.bool("collect") != Some(false)).then(|| collect(top)),
+        backfill: backfill(top),
+        reply_expires: or_never(top.duration("reply_expires"), normal.reply_expires),
+        resend,
+        retention_days: match top.u32("retention_days") {
+            Some(0) => None,
+            Some(days) => Some(days),
+            None => normal.retention_days,
+        },
+    }
+}
+
+/// A time of zero stands for no limit.
+fn or_never(given: Option<Duration>, normal: Option<Duration>) -> Option<Duration> {
+    given.map_or(normal, |time| (!time.is_zero()).then_some(time))
+}
+
+fn rate_limit(top: &Section<'_>) -> Option<RateLimit> {
+    if !top.has("rate_limit") {
+        return None;
+    }
+    let section = top.section("rate_limit");
+    Some(RateLimit {
+        messages: section.u32("messages").unwrap_or(20),
+        per: section.duration("per").unwrap_or(Duration::from_mins(1)),
+    })
+}
+
+fn collect(top: &Section<'_>) -> Collect {
+    let normal = Collect::default();
+    let section = top.section("collect_max");
+    Collect {
+        messages: section.u32("messages").unwrap_or(normal.messages),
+        characters: section.u32("characters").unwrap_or(normal.characters),
+    }
+}
+
+fn backfill(top: &Section<'_>) -> Backfill {
+    let normal = Backfill::default();
+    let section = top.section("backfill");
+    Backfill {
+        max_age: or_never(section.duration("max_age"), normal.max_age),
+        max_messages: match section.u32("max_messages") {
+            Some(0) => None,
+            Some(count) => Some(count),
+            None => normal.max_messages,
+        },
     }
 }
 

@@ -54,6 +54,86 @@ pub struct Limits {
     pub drain_timeout: Duration,
     /// What to do with a turn that had reached the agent when the gateway died. Default resume.
     pub interrupted: Interrupted,
+    /// Most turns at the same time in one room; 0 = no limit. Default 4.
+    pub max_turns_per_room: u32,
+    /// Most messages of one person in a time. Default none.
+    pub rate_limit: Option<RateLimit>,
+    /// How much of what waits becomes one turn; `None`: each message is a turn. Default 50 messages, 20 000 characters.
+    pub collect: Option<Collect>,
+    /// What is still answered that was said while the gateway was away.
+    pub backfill: Backfill,
+    /// How long a part that cannot be posted waits. `None`: for ever. Default 24 h.
+    pub reply_expires: Option<Duration>,
+    /// What to do with a post of unknown outcome, where repeating it is not harmless. Default mark.
+    pub resend: Resend,
+    /// How many days finished rows are kept. `None`: for ever. Default 90.
+    pub retention_days: Option<u32>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_queue_depth: 100,
+            max_concurrent_turns: 8,
+            drain_timeout: Duration::from_secs(30),
+            interrupted: Interrupted::Resume,
+            max_turns_per_room: 4,
+            rate_limit: None,
+            collect: Some(Collect::default()),
+            backfill: Backfill::default(),
+            reply_expires: Some(Duration::from_hours(24)),
+            resend: Resend::Mark,
+            retention_days: Some(90),
+        }
+    }
+}
+
+/// How many messages of one person are taken in a time, over all rooms of a connector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// How many; at least one.
+    pub messages: u32,
+    /// In how long. Default a minute.
+    pub per: Duration,
+}
+
+/// How much of what waits becomes one turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Collect {
+    /// Most messages; at least one.
+    pub messages: u32,
+    /// Most characters of their texts. One message alone may have more.
+    pub characters: u32,
+}
+
+impl Default for Collect {
+    fn default() -> Self {
+        Self { messages: 50, characters: 20_000 }
+    }
+}
+
+/// What is still answered that was said while the gateway was away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backfill {
+    /// Older messages are summed up. `None`: none is too old. Default 12 h.
+    pub max_age: Option<Duration>,
+    /// Most messages of one room, the newest. `None`: no limit. Default 50.
+    pub max_messages: Option<u32>,
+}
+
+impl Default for Backfill {
+    fn default() -> Self {
+        Self { max_age: Some(Duration::from_hours(12)), max_messages: Some(50) }
+    }
+}
+
+/// What to do with a post of unknown outcome, where repeating it is not harmless.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resend {
+    /// Post it again, with a mark that it may be there twice.
+    Mark,
+    /// Leave it; `status` and the log show it.
+    Never,
 }
 
 /// What to do with a turn that had reached the agent when the gateway died.

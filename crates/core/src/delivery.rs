@@ -5,8 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use acg_fault::{Plant, Point};
 use acg_store::{OutboxRow, PartState, StoreError};
-use acg_types::{ConnectorName, Outgoing, RoomId};
+use acg_types::{ConnectorName, MessageId, Outgoing, OutgoingKind, RoomId};
 use tracing::{debug, info, warn};
 
 use crate::connector::{Link, Receipt, SendError};
@@ -112,10 +113,11 @@ async fn post(
         return give_up(hub, &row, PartState::Ambiguous, reason).await;
     }
     hub.store.attempt(row.id).await?;
+    acg_fault::point(Point::AttemptStored);
     let outgoing = Outgoing {
         room: row.part.room.clone(),
         thread: row.part.thread.clone(),
-        key: row.part.key.clone(),
+        key: key(&row),
         text: row.part.text.clone(),
         attempts: row.attempts,
     };
@@ -129,7 +131,12 @@ async fn post(
     let may_repeat = matches!(result, Err(SendError::Retry { .. } | SendError::Auth { .. }));
     match next(result, row.attempts.saturating_add(1), idempotent, acg_types::random::fraction()) {
         Next::Settled(receipt) => {
+            acg_fault::point(Point::PostConfirmed);
             hub.store.part_sent(row.id, &receipt.id, hub.clock.now()).await?;
+            acg_fault::point(Point::PostStored);
+            if row.part.kind == OutgoingKind::Notice {
+                acg_fault::point(Point::NoticePosted);
+            }
             debug!(connector = %row.part.connector, part = %row.id, duplicate = receipt.duplicate, "Posted.");
             settle(hub, row.id, Ok(()));
             Ok(())
@@ -144,6 +151,14 @@ async fn post(
         }
         Next::GiveUp(state, reason) => give_up(hub, &row, state, reason).await,
     }
+}
+
+/// The same for every attempt: that is what makes it safe to repeat one.
+fn key(row: &OutboxRow) -> MessageId {
+    if row.attempts > 0 && acg_fault::planted(Plant::NewIdPerAttempt) {
+        return MessageId::new(format!("{}{}", row.part.key, row.attempts));
+    }
+    row.part.key.clone()
 }
 
 async fn give_up(hub: &Hub, row: &OutboxRow, state: PartState, reason: String) -> Result<(), StoreError> {

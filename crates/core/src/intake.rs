@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use acg_fault::Point;
 use acg_store::StoreError;
 use acg_types::{ConnectorName, MessageId, Room, RoomId, Timestamp, UserId};
 use async_trait::async_trait;
@@ -111,6 +112,7 @@ impl Intake for ConnectorIntake {
     async fn offer(&self, inbound: Inbound) -> Result<Accepted, IntakeError> {
         let id = inbound.message.id.clone();
         let sent_at = inbound.message.sent_at.0;
+        acg_fault::point(Point::Normalised);
         let result = self.take_in(inbound).await;
         debug!(connector = %self.name, message = %id, sent_at, outcome = ?result, "Message offered.");
         result
@@ -137,7 +139,9 @@ impl Intake for ConnectorIntake {
     }
 
     async fn advance(&self, room: &RoomId, cursor: Timestamp) -> Result<(), IntakeError> {
-        self.hub.store.advance(&self.name, room, cursor).await.map_err(stored)
+        self.hub.store.advance(&self.name, room, cursor).await.map_err(stored)?;
+        acg_fault::point(Point::CursorMoved);
+        Ok(())
     }
 
     fn waiting_rooms(&self) -> watch::Receiver<Arc<Vec<RoomId>>> {

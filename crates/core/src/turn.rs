@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use acg_fault::Point;
 use acg_store::{Conversation, InboxRow, NewMessage, StoreError, TurnRecord, UnfinishedTurn};
 use acg_types::{ConversationId, Role, SessionId, TurnId};
 use tokio_util::sync::CancellationToken;
@@ -186,6 +187,7 @@ async fn work_on(
     let agent = hub.agents.get(&state.key.agent).cloned();
     let begun = begin(hub, &state, work).await.map_err(early)?;
     let Some(id) = begun else { return Ok(()) };
+    acg_fault::point(Point::TurnStarted);
     hub.waiting_changed(&state.key.connector);
     let (Some(watcher), Some(connector), Some(agent)) = (found, connector, agent) else {
         warn!(%conversation, watcher = %message.watcher,

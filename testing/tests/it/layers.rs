@@ -12,6 +12,7 @@ const TESTING: u64 = 9;
 
 /// The layer of every crate. A crate imports only from lower layers; the two exceptions are in [`EDGES`].
 const LAYERS: &[(&str, u64)] = &[
+    ("acg-fault", 0),
     ("acg-types", 0),
     ("acg-protocol", 0),
     ("acg-policy", 1),
@@ -34,10 +35,12 @@ const EDGES: &[(&str, &str, &str)] = &[
     ("acg-config", "acg-types", "names of connectors, agents, watchers and roles"),
     ("acg-config", "acg-policy", "same layer: a rule is compiled, and its fault shown, where it is written"),
     ("acg-store", "acg-types", "keeps messages, sessions and parts"),
+    ("acg-core", "acg-fault", "marks the steps of a message for the crash tests"),
     ("acg-core", "acg-types", "the words"),
     ("acg-core", "acg-policy", "asks it about every tool call"),
     ("acg-core", "acg-config", "runs what is configured"),
     ("acg-core", "acg-store", "the only place that decides what is stored"),
+    ("acg-connectors", "acg-fault", "marks the steps of a message for the crash tests"),
     ("acg-connectors", "acg-types", "the words"),
     ("acg-connectors", "acg-config", "each type parses its own keys"),
     ("acg-connectors", "acg-core", "the Connector trait and the intake"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use acg_config::{Interrupted, WatchedRoom};
+use acg_config::{Backfill, Collect, Interrupted, Limits, RateLimit, Resend, WatchedRoom};
 use acg_types::Role;
 
 use crate::kit::{Place, Program, with, with_agent, with_connector};
@@ -178,4 +178,26 @@ fn the_file_itself_is_read() {
     assert_eq!(loaded.errors[0].message, "cannot read the configuration: there is no such file");
     let directory = acg_config::load(request(place.path()));
     assert_eq!(directory.errors[0].message, "cannot read the configuration: it is not a regular file");
+}
+
+#[test]
+fn limits_of_the_whole_gateway_are_read_and_zero_is_none() {
+    let limits = |text: &str| Place::new().config(&with(text)).limits;
+    assert_eq!(limits(""), Limits::default());
+    let set = limits(
+        "max_turns_per_room: 0\nrate_limit: {messages: 3, per: 10s}\ncollect_max: {messages: 2, characters: 9}\n\
+         backfill: {max_age: 1h, max_messages: 7}\nreply_expires: 2h\nresend: never\nretention_days: 5\n",
+    );
+    assert_eq!(set.max_turns_per_room, 0);
+    assert_eq!(set.rate_limit, Some(RateLimit { messages: 3, per: Duration::from_secs(10) }));
+    assert_eq!(set.collect, Some(Collect { messages: 2, characters: 9 }));
+    let backfill = Backfill { max_age: Some(Duration::from_hours(1)), max_messages: Some(7) };
+    assert_eq!((set.backfill, set.reply_expires), (backfill, Some(Duration::from_hours(2))));
+    assert_eq!((set.resend, set.retention_days), (Resend::Never, Some(5)));
+    let none = limits(
+        "collect: false\nbackfill: {max_age: 0, max_messages: 0}\nreply_expires: 0\nretention_days: 0\n",
+    );
+    assert_eq!((none.collect, none.reply_expires, none.retention_days), (None, None, None));
+    assert_eq!(none.backfill, Backfill { max_age: None, max_messages: None });
+    assert_eq!(limits("rate_limit: {}\n").rate_limit.map(|limit| limit.messages), Some(20));
 }

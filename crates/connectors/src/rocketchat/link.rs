@@ -334,6 +334,7 @@ impl Link {
         if participant == Some(false) {
             return;
         }
+        acg_fault::point(acg_fault::Point::FrameReceived);
         let Some(id) = normalise::room_of(document) else { return };
         let Some(mailbox) = self.rooms.get(&id) else {
             if self.early.len() < MOST_UNKNOWN {

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use acg_fault::Point;
 use acg_store::{ApprovalRow, ApprovalState, NewApproval, NewAudit, NewMessage, NewPart};
 use acg_types::{ApprovalId, ConversationId, OutboxId, OutgoingKind, SessionId, ToolCall, TurnId};
 use tokio::sync::broadcast::error::RecvError;
@@ -268,6 +269,7 @@ async fn store(
     };
     let audit = entry(origin, &row);
     let Some((id, posts)) = hub.store.ask(new, parts, audit).await? else { return Ok(None) };
+    acg_fault::point(Point::ApprovalAsked);
     info!(code = %row.approval.code, tool = %row.approval.tool, room = %row.approval.room, "People are asked about a tool call.");
     let posts = posts.into_iter().take(row.shown.len()).collect();
     let question = Asked { row: ApprovalRow { id, ..row }, facts: origin.facts.clone(), over: false };

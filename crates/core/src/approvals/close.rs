@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use acg_fault::Point;
 use acg_store::{ApprovalRow, ApprovalState, CommandMessage, NewAudit, NewGrant, NewPart, Settlement};
 use acg_types::{OutgoingKind, TurnId, UserId};
 use tracing::{info, warn};
@@ -69,6 +70,7 @@ pub(crate) async fn close(hub: &Arc<Hub>, asked: &Asked, closing: Closing) -> Re
     };
     let done = hub.store.settle(settlement).await?;
     if done {
+        acg_fault::point(Point::ApprovalSettled);
         info!(code = %row.approval.code, tool = %row.approval.tool, result = word, "A permission question was closed.");
         if !hub.broker.closed(row.id) {
             hub.wake_conversation(row.approval.conversation);

@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use acg_config::Person;
+use acg_fault::{Plant, Point};
 use acg_store::{AcceptOutcome, ConversationKey, InboxState, NewMessage};
 use acg_types::{
     Addressed, ConversationId, IncomingMessage, Role, RoomId, RoomKind, Sender, ThreadId, Timestamp,
@@ -131,8 +132,10 @@ impl ConnectorIntake {
             warnings: message.warnings.clone(),
         };
         let limit = self.limit(role, &new).await?;
+        let new = self.with_planted_faults(new).await?;
         let outcome =
             self.hub.store.accept(new, limit, inbound.cursor, self.hub.clock.now()).await.map_err(stored)?;
+        acg_fault::point(Point::InboxCommitted);
         Ok(match outcome {
             AcceptOutcome::New(inbox, conversation) => {
                 info!(watcher = %watcher.name, inbox = %inbox, role = %role, from = %message.sender.username, "Message accepted.");
@@ -148,6 +151,18 @@ impl ConnectorIntake {
             AcceptOutcome::Known(_, _, InboxState::Refused) => Accepted::Refused,
             AcceptOutcome::Known(..) => Accepted::Known,
         })
+    }
+
+    /// The message as it is, but for what the crash tests plant to see that they would find it.
+    async fn with_planted_faults(&self, new: NewMessage) -> Result<NewMessage, IntakeError> {
+        if acg_fault::planted(Plant::AcknowledgeBeforeCommit) {
+            self.advance(&new.room.id, new.sent_at).await?;
+        }
+        if acg_fault::planted(Plant::NoDedupe) {
+            let again = acg_types::random::message_key().map_err(|error| failed(error.into()))?;
+            return Ok(NewMessage { message: again, ..new });
+        }
+        Ok(new)
     }
 
     /// How many messages may wait. Whose share of the queue is full finds it full at one.

@@ -5,6 +5,7 @@
 use std::sync::atomic::Ordering;
 
 use acg_config::{BaseRole, Confinement};
+use acg_fault::Point;
 use acg_store::StoreError;
 use acg_types::{EndReason, OutgoingKind, Role, SessionId};
 use tokio::time::Instant;
@@ -131,6 +132,7 @@ async fn attempt(turn: &Turn<'_>, slot: &mut Slot) -> Result<Outcome, CoreError>
         hub.store.approvals_of_turn(turn.id).await?
     } else {
         hub.store.turn_sent_as(turn.id, &session_id, turn.session_role().as_ref()).await?;
+        acg_fault::point(Point::PromptStored);
         Vec::new()
     };
 
@@ -229,6 +231,7 @@ async fn session(turn: &Turn<'_>) -> Result<(Option<SessionId>, bool), CoreError
     let new = turn.agent.backend.new_session_id();
     if let Some(id) = &new {
         store.set_session_of(turn.conversation.id, role.as_ref(), Some(id), false).await?;
+        acg_fault::point(Point::SessionStored);
     }
     Ok((new, false))
 }

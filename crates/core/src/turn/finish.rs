@@ -2,6 +2,7 @@
 //!
 //! Owns the answer until it is committed: it exists only in memory until then.
 
+use acg_fault::{Plant, Point};
 use acg_store::{StoreError, TurnRecord};
 use acg_types::{EndReason, OutgoingKind, SessionId, ThreadId, TurnEnd, Usage};
 use tracing::{debug, error, info, warn};
@@ -36,6 +37,10 @@ pub(super) async fn end(
     for (kind, text) in preface.into_iter().chain(ending.texts) {
         parts.extend(hub.parts(&place, kind, &text, Some(turn.id))?);
     }
+    if acg_fault::planted(Plant::OutboxOutOfOrder) {
+        parts.reverse();
+    }
+    acg_fault::point(Point::TurnEnding);
     let record = TurnRecord {
         turn: turn.id,
         outcome: ending.outcome,
@@ -57,6 +62,7 @@ pub(super) async fn end(
             }
         }
     }
+    acg_fault::point(Point::TurnEnded);
     hub.wake_outbox(&place.connector, &place.room);
     Ok(())
 }

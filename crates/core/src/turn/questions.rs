@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use acg_fault::{Plant, Point};
 use acg_policy::approval;
 use acg_store::{ApprovalRow, GrantQuery, GrantScope, NewAudit};
 use acg_types::{ApprovalId, Decision, PermissionId, SessionId, ThreadId, ToolCall};
@@ -295,6 +296,10 @@ impl Questions {
                 }
                 Answer::Decided(approval, bound) => {
                     let decision = release(&self.origin, approval, &bound).await?;
+                    if acg_fault::planted(Plant::ApprovalUsedTwice) {
+                        self.stored
+                            .extend(self.origin.hub.store.approval(approval).await.map_err(CoreError::from)?);
+                    }
                     (decision, bound.call.call_id)
                 }
             };
@@ -402,11 +407,13 @@ async fn release(origin: &Origin, approval: ApprovalId, bound: &Bound) -> Result
         Release::Run | Release::Denied | Release::TimedOut => store.use_approval(approval).await?,
         Release::Void | Release::Open | Release::Used | Release::Changed => false,
     };
+    acg_fault::point(Point::ApprovalUsed);
     match verdict {
         Release::Run if first => {
             info!(code = %code, tool = %bound.call.tool, "An approved tool call is released.");
             Ok(Decision::Allow)
         }
+        Release::Used if acg_fault::planted(Plant::ApprovalUsedTwice) => Ok(Decision::Allow),
         Release::Run | Release::Used => deny(texts::USED_UP.to_owned()),
         Release::Denied => deny(texts::agent_denied(code, row.decided_by_name.as_deref())),
         Release::TimedOut => {

@@ -3,6 +3,7 @@
 //! Owns the wait for several things at once. While people are waited for, the turn's time stands still, its place
 //! among the running turns is free, and nobody is shown typing.
 
+use acg_fault::Point;
 use acg_store::ApprovalRow;
 use acg_types::{AgentEvent, EndReason, TurnEnd};
 use tokio::time::Instant;
@@ -57,9 +58,11 @@ pub(super) async fn talk(
         reached = reach => reached?,
         () = budget.over() => return Err(TalkError::TimedOut),
     }
+    acg_fault::point(Point::Prompted);
     let mut screen = Screen::begin(turn);
     let mut questions = Questions::new(turn, session.id().clone(), stored);
     let mut log = TurnLog::default();
+    let mut begun = false;
     let closing = &turn.hub.phases.turns;
     loop {
         if questions.waits() {
@@ -82,6 +85,9 @@ pub(super) async fn talk(
         tokio::select! {
             event = session.next_event() => {
                 let event = event?;
+                if !std::mem::replace(&mut begun, true) {
+                    acg_fault::point(Point::FirstAgentEvent);
+                }
                 screen.event(&event);
                 match event {
                     AgentEvent::Permission { id, call, whole, deferrable } => {

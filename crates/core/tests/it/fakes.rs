@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use acg_config::{
-    AgentConfig, BaseRole, Config, Confinement, ConnectorConfig, Dialect, Interrupted, Limits, Permissions,
-    Person, RoleConfig, SessionScope, WatchedRoom, WatcherConfig,
+    AgentConfig, BaseRole, Config, Confinement, ConnectorConfig, Dialect, Limits, Permissions, Person,
+    RoleConfig, SessionScope, WatchedRoom, WatcherConfig,
 };
 use acg_core::agent::{AgentBackend, AgentError, AgentInfo, AgentSession, SessionSpec};
 use acg_core::connector::{
@@ -622,12 +622,7 @@ fn config(directory: &Path) -> Config {
             online_notification: None,
             offline_notification: None,
         }],
-        limits: Limits {
-            max_queue_depth: 100,
-            max_concurrent_turns: 8,
-            drain_timeout: Duration::from_secs(30),
-            interrupted: Interrupted::Resume,
-        },
+        limits: Limits::default(),
         roles: [(Role::owner(), role(BaseRole::Owner, true)), (Role::guest(), role(BaseRole::Guest, false))]
             .into(),
         not_yet: vec![],
