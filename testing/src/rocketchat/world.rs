@@ -8,6 +8,7 @@ mod posting;
 mod queries;
 mod rename;
 mod rooms;
+mod table;
 #[cfg(test)]
 mod tests;
 mod users;
@@ -26,6 +27,7 @@ pub use posting::Say;
 pub(crate) use posting::Upload;
 pub(crate) use queries::Window;
 pub(crate) use rooms::whole_sub;
+use table::Table;
 pub use users::AddUser;
 pub(crate) use users::{Token, User};
 
@@ -147,9 +149,9 @@ pub struct World {
     pub(crate) now: i64,
     pub(crate) ids: Ids,
     pub(crate) users: Vec<User>,
-    pub(crate) rooms: Vec<Doc>,
-    pub(crate) subs: Vec<Doc>,
-    pub(crate) messages: Vec<Doc>,
+    pub(crate) rooms: Table,
+    pub(crate) subs: Table,
+    pub(crate) messages: Table,
     pub(crate) deleted: Vec<Deleted>,
     pub(crate) removed_subs: Vec<(String, Doc, i64)>,
     pub(crate) files: Vec<File>,
@@ -170,9 +172,9 @@ impl World {
             now: 0,
             ids: Ids::new(seed),
             users: Vec::new(),
-            rooms: Vec::new(),
-            subs: Vec::new(),
-            messages: Vec::new(),
+            rooms: Table::default(),
+            subs: Table::default(),
+            messages: Table::default(),
             deleted: Vec::new(),
             removed_subs: Vec::new(),
             files: Vec::new(),

@@ -55,16 +55,16 @@ pub(crate) fn in_the_room(message: &Doc) -> bool {
 
 impl World {
     pub(crate) fn message(&self, id: &str) -> Option<&Doc> {
-        self.messages.iter().find(|message| text(message, "_id") == id)
+        self.messages.get(id)
     }
 
     pub(crate) fn message_mut(&mut self, id: &str) -> Option<&mut Doc> {
-        self.messages.iter_mut().find(|message| text(message, "_id") == id)
+        self.messages.get_mut(id)
     }
 
     /// Every message of a room, oldest first, system messages and thread replies among them.
     pub fn messages(&self, rid: &str) -> Vec<Message> {
-        self.messages.iter().filter(|message| text(message, "rid") == rid).map(Message::of).collect()
+        self.messages.of_room(rid).map(Message::of).collect()
     }
 
     /// A system message: counted, told, but never the room's last message.

@@ -320,12 +320,8 @@ impl World {
         let was_last =
             self.room(&rid).is_some_and(|room| room.get("lastMessage").is_some_and(|m| m["_id"] == id));
         if was_last {
-            let before = self
-                .messages
-                .iter()
-                .rev()
-                .find(|m| text(m, "rid") == rid && !m.contains_key("t") && in_the_room(m))
-                .cloned();
+            let before =
+                self.messages.of_room(&rid).rev().find(|m| !m.contains_key("t") && in_the_room(m)).cloned();
             self.change_room(&rid, |room| {
                 if let Some(before) = before {
                     room.insert("lastMessage".into(), Value::Object(before));

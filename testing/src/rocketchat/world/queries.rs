@@ -18,9 +18,9 @@ pub(crate) struct Window {
 }
 
 impl World {
-    fn newest_first(&self, keep: impl Fn(&Doc) -> bool) -> Vec<Doc> {
+    fn newest_first(&self, rid: &str, keep: impl Fn(&Doc) -> bool) -> Vec<Doc> {
         let mut found: Vec<Doc> =
-            self.messages.iter().filter(|m| keep(m) && !flag(m, "_hidden")).cloned().collect();
+            self.messages.of_room(rid).filter(|m| keep(m) && !flag(m, "_hidden")).cloned().collect();
         found.sort_by_key(|m| std::cmp::Reverse(when(m, "ts")));
         found
     }
@@ -31,33 +31,34 @@ impl World {
             let ts = when(m, "ts");
             let early = window.latest.is_none_or(|end| ts < end || (window.inclusive && ts == end));
             let late = window.oldest.is_none_or(|start| ts > start || (window.inclusive && ts == start));
-            text(m, "rid") == rid && early && late && (window.thread_messages || in_the_room(m))
+            early && late && (window.thread_messages || in_the_room(m))
         };
-        self.newest_first(inside).into_iter().skip(window.offset).take(window.count).collect()
+        self.newest_first(rid, inside).into_iter().skip(window.offset).take(window.count).collect()
     }
 
     /// `*.messages`: all of a room, newest first.
     pub(crate) fn all_messages(&self, rid: &str) -> Vec<Doc> {
-        self.newest_first(|m| text(m, "rid") == rid)
+        self.newest_first(rid, |_| true)
     }
 
     /// The replies of a thread, oldest first, without the root.
     pub(crate) fn replies(&self, root: &str) -> Vec<Doc> {
-        let mut found = self.newest_first(|m| text(m, "tmid") == root);
+        let Some(rid) = self.message(root).map(|root| text(root, "rid")) else { return Vec::new() };
+        let mut found = self.newest_first(rid, |m| text(m, "tmid") == root);
         found.reverse();
         found
     }
 
     /// The roots of a room's threads, the liveliest first.
     pub(crate) fn threads(&self, rid: &str) -> Vec<Doc> {
-        let mut found = self.newest_first(|m| text(m, "rid") == rid && m.contains_key("tcount"));
+        let mut found = self.newest_first(rid, |m| m.contains_key("tcount"));
         found.sort_by_key(|m| std::cmp::Reverse(when(m, "tlm")));
         found
     }
 
     /// `chat.syncMessages?lastUpdate`: what was written or changed strictly later, newest `ts` first.
     pub(crate) fn updated_since(&self, rid: &str, since: i64) -> Vec<Doc> {
-        self.newest_first(|m| text(m, "rid") == rid && when(m, "_updatedAt") > since)
+        self.newest_first(rid, |m| when(m, "_updatedAt") > since)
     }
 
     /// What was deleted strictly later.

@@ -27,7 +27,7 @@ impl World {
 
     fn rename_in_messages(&mut self, uid: &str, old: &str, new: &str) {
         let stamp = self.stamp();
-        for message in &mut self.messages {
+        for message in self.messages.iter_mut() {
             let mut changed = false;
             for key in ["u", "editedBy"] {
                 if let Some(person) = message.get_mut(key).filter(|person| person["_id"] == uid) {

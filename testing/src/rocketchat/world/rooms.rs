@@ -17,7 +17,7 @@ pub(crate) fn whole_sub(sub: &Doc) -> Doc {
 
 impl World {
     pub(crate) fn room(&self, rid: &str) -> Option<&Doc> {
-        self.rooms.iter().find(|room| text(room, "_id") == rid)
+        self.rooms.get(rid)
     }
 
     pub(crate) fn room_named(&self, name: &str) -> Option<&Doc> {
@@ -25,15 +25,20 @@ impl World {
     }
 
     pub(crate) fn room_mut(&mut self, rid: &str) -> Option<&mut Doc> {
-        self.rooms.iter_mut().find(|room| text(room, "_id") == rid)
+        self.rooms.get_mut(rid)
     }
 
     pub(crate) fn sub(&self, rid: &str, uid: &str) -> Option<&Doc> {
-        self.subs.iter().find(|sub| text(sub, "rid") == rid && sub["u"]["_id"] == uid)
+        self.subs.of_room(rid).find(|sub| sub["u"]["_id"] == uid)
     }
 
     pub(crate) fn sub_mut(&mut self, rid: &str, uid: &str) -> Option<&mut Doc> {
-        self.subs.iter_mut().find(|sub| text(sub, "rid") == rid && sub["u"]["_id"] == uid)
+        let at = self.sub_at(rid, uid)?;
+        Some(&mut self.subs[at])
+    }
+
+    fn sub_at(&self, rid: &str, uid: &str) -> Option<usize> {
+        self.subs.places(rid).iter().copied().find(|&at| self.subs[at]["u"]["_id"] == uid)
     }
 
     /// True if the user is in the room.
@@ -43,11 +48,7 @@ impl World {
 
     /// Ids of the members, in the order they came.
     pub fn members(&self, rid: &str) -> Vec<String> {
-        self.subs
-            .iter()
-            .filter(|sub| text(sub, "rid") == rid)
-            .filter_map(|sub| sub["u"]["_id"].as_str().map(str::to_owned))
-            .collect()
+        self.subs.of_room(rid).filter_map(|sub| sub["u"]["_id"].as_str().map(str::to_owned)).collect()
     }
 
     /// May the user read the room? Public rooms are open to everybody who is logged in.
@@ -226,10 +227,7 @@ impl World {
     }
 
     fn remove_member(&mut self, rid: &str, uid: &str) -> bool {
-        let Some(at) = self.subs.iter().position(|sub| text(sub, "rid") == rid && sub["u"]["_id"] == uid)
-        else {
-            return false;
-        };
+        let Some(at) = self.sub_at(rid, uid) else { return false };
         let sub = self.subs.remove(at);
         let gone = doc(json!({ "_id": sub["_id"], "rid": rid, "u": sub["u"] }));
         let now = self.stamp();
