@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use doc::{Doc, date, iso};
-pub use faults::Faults;
+pub use faults::{Faults, HELD_FOR};
 pub use handle::WorldHandle;
 pub use record::{DdpFrame, Record, RestCall, Typing};
 pub use totp::totp_code;

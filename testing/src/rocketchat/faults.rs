@@ -8,11 +8,18 @@ use serde_json::json;
 
 use super::shared::Shared;
 
+/// The name under which a REST fault strikes whatever route comes.
+const ANY: &str = "*";
+
+/// How long a frame that is to change places with the next one waits for it.
+pub const HELD_FOR: Duration = Duration::from_millis(300);
+
 /// The faults that are switched on.
 #[derive(Debug, Default)]
 pub(crate) struct FaultState {
     pub(crate) frozen: bool,
     pub(crate) duplicates: usize,
+    pub(crate) reorders: usize,
     pub(crate) clock_offset_ms: i64,
     pub(crate) refuse_upgrades: usize,
     pub(crate) delays: BTreeMap<String, Duration>,
@@ -21,20 +28,31 @@ pub(crate) struct FaultState {
 }
 
 impl FaultState {
+    /// How much longer a request takes.
+    pub(crate) fn delay(&self, route: &str) -> Duration {
+        let of = |route: &str| self.delays.get(route).copied().unwrap_or_default();
+        of(route).max(of(ANY))
+    }
+
     /// The status to answer with instead of doing anything.
     pub(crate) fn take_failure(&mut self, route: &str) -> Option<u16> {
-        let (status, left) = self.failures.get_mut(route).filter(|(_, left)| *left > 0)?;
-        *left -= 1;
-        Some(*status)
+        [route, ANY].into_iter().find_map(|name| {
+            let (status, left) = self.failures.get_mut(name).filter(|(_, left)| *left > 0)?;
+            *left -= 1;
+            Some(*status)
+        })
     }
 
     /// True if the request is done but its answer gets lost.
     pub(crate) fn take_loss(&mut self, route: &str) -> bool {
-        self.lost.get_mut(route).filter(|left| **left > 0).map(|left| *left -= 1).is_some()
+        [route, ANY].into_iter().any(|name| {
+            let left = self.lost.get_mut(name).filter(|left| **left > 0);
+            left.map(|left| *left -= 1).is_some()
+        })
     }
 }
 
-/// The fault controls of a server. Routes are named as in the API: `chat.sendMessage`, `/api/info`.
+/// The fault controls of a server. Routes are named as in the API: `chat.sendMessage`, `/api/info`; `*` is any.
 #[derive(Debug)]
 pub struct Faults<'a> {
     shared: &'a Arc<Shared>,
@@ -77,7 +95,13 @@ impl<'a> Faults<'a> {
         self.shared.cut_all();
     }
 
-    /// Half-open: sockets are accepted and read, nothing is ever sent. What happens meanwhile is lost.
+    /// Half-open, as where a router on the way forgets: over the connections that are there no byte passes any
+    /// more in either direction, and nothing is closed. New ones are sound. Only a cut takes the dead ones away.
+    pub fn half_open(&self) {
+        self.shared.mute_all();
+    }
+
+    /// A server that hangs: sockets are accepted and read, nothing is ever sent. What happens meanwhile is lost.
     pub fn freeze_ddp(&self, frozen: bool) {
         self.shared.with(|core| core.faults.frozen = frozen);
     }
@@ -105,6 +129,23 @@ impl<'a> Faults<'a> {
     /// The next `n` stream frames are sent twice.
     pub fn duplicate_frames(&self, n: usize) {
         self.shared.with(|core| core.faults.duplicates = n);
+    }
+
+    /// The next `n` message frames are sent after the frame that follows them, at the latest with the next change
+    /// of the world after [`HELD_FOR`]. Zero sends what is held. Which messages changed places is in
+    /// [`Record::swapped`](super::Record::swapped).
+    pub fn reorder_frames(&self, n: usize) {
+        self.shared.with(|core| {
+            core.faults.reorders = n;
+            if n == 0 {
+                core.release(Duration::ZERO);
+            }
+        });
+    }
+
+    /// Sends up to `n` of the newest message frames of every DDP connection again.
+    pub fn replay_frames(&self, n: usize) {
+        self.shared.replay(n);
     }
 
     /// Sends this text on every DDP connection.

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
@@ -73,7 +73,7 @@ impl Listener for Gate {
                 accepted = listener.accept() => {
                     if let Ok((tcp, address)) = accepted {
                         let kill = self.shared.connection_token();
-                        return (Stream::new(tcp, kill.clone()), Peer { address, kill });
+                        return (Stream::new(tcp, kill.clone(), &self.shared), Peer { address, kill });
                     }
                 }
                 _ = self.up.changed() => {}
@@ -86,21 +86,36 @@ impl Listener for Gate {
     }
 }
 
-/// A TCP stream that fails as soon as its token is cancelled, so that whoever holds it lets go.
+/// A TCP stream that fails as soon as its token is cancelled, so that whoever holds it lets go, and over which
+/// nothing passes once it was made dead.
 pub(crate) struct Stream {
-    tcp: TcpStream,
+    /// There until the stream is dropped.
+    tcp: Option<TcpStream>,
     killed: Pin<Box<WaitForCancellationFutureOwned>>,
+    kill: CancellationToken,
+    mute: CancellationToken,
+    shared: Arc<Shared>,
 }
 
 impl Stream {
-    fn new(tcp: TcpStream, kill: CancellationToken) -> Self {
-        Self { tcp, killed: Box::pin(kill.cancelled_owned()) }
+    fn new(tcp: TcpStream, kill: CancellationToken, shared: &Arc<Shared>) -> Self {
+        Self {
+            tcp: Some(tcp),
+            killed: Box::pin(kill.clone().cancelled_owned()),
+            kill,
+            mute: shared.mute_token(),
+            shared: Arc::clone(shared),
+        }
     }
 
-    fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        match self.killed.as_mut().poll(context) {
-            Poll::Ready(()) => Err(io::ErrorKind::ConnectionReset.into()),
-            Poll::Pending => Ok(()),
+    /// The socket, where bytes may pass. Pending: nothing passes until the connection is cut.
+    fn open(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Pin<&mut TcpStream>>> {
+        if self.killed.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        match &mut self.tcp {
+            Some(tcp) if !self.mute.is_cancelled() => Poll::Ready(Ok(Pin::new(tcp))),
+            _ => Poll::Pending,
         }
     }
 }
@@ -111,23 +126,36 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.check(cx)?;
-        Pin::new(&mut self.tcp).poll_read(cx, buf)
+        ready!(self.open(cx))?.poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.check(cx)?;
-        Pin::new(&mut self.tcp).poll_write(cx, buf)
+        ready!(self.open(cx))?.poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.check(cx)?;
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        ready!(self.open(cx))?.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+        // Of a dead connection's end the other side is not to hear.
+        let dead = self.mute.is_cancelled();
+        match &mut self.tcp {
+            Some(tcp) if !dead => Pin::new(tcp).poll_shutdown(cx),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if self.mute.is_cancelled()
+            && !self.kill.is_cancelled()
+            && let Some(tcp) = self.tcp.take()
+        {
+            self.shared.bury(tcp);
+        }
     }
 }

@@ -54,6 +54,8 @@ pub struct Record {
     pub ddp: Vec<DdpFrame>,
     /// Typing notices.
     pub typing: Vec<Typing>,
+    /// Messages of one room whose frames changed places on the way to a client: said first, said second.
+    pub swapped: Vec<(String, String)>,
     /// DDP connections ever opened.
     pub connections: u64,
 }

@@ -113,7 +113,7 @@ async fn http(
     let Some(mut call) = read(request).await else { return StatusCode::PAYLOAD_TOO_LARGE.into_response() };
     call.address = peer.address.ip().to_string();
     let route = call.route();
-    let delay = shared.with_quietly(|core| core.faults.delays.get(&route).copied()).unwrap_or_default();
+    let delay = shared.with_quietly(|core| core.faults.delay(&route));
     if !delay.is_zero() {
         tokio::select! {
             () = tokio::time::sleep(delay) => {}

@@ -3,22 +3,25 @@
 //! Every change goes through [`Shared::with`]: it sets the time, runs, and hands what happened to each connection.
 //! Nothing here waits while the lock is held.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use acg_types::{Clock, SystemClock};
 use serde_json::Value;
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::faults::FaultState;
+use super::faults::{FaultState, HELD_FOR};
 use super::session::{Out, Session};
 use super::world::World;
 
 /// Frames that may wait for one connection. A client that reads slower than this is cut.
 const QUEUE: usize = 20_000;
+/// Message frames of a connection that may be sent again.
+const REMEMBERED: usize = 50;
 
 /// What goes to a socket.
 #[derive(Debug)]
@@ -32,6 +35,33 @@ pub(crate) struct Slot {
     session: Session,
     wire: mpsc::Sender<Wire>,
     kill: CancellationToken,
+    held: Option<Held>,
+    /// The newest message frames, oldest first.
+    sent: VecDeque<String>,
+}
+
+/// A message frame that waits for the next one, to be sent after it.
+#[derive(Debug)]
+struct Held {
+    text: String,
+    of: MessageFrame,
+    since: Instant,
+}
+
+/// What a frame of a message says which message it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct MessageFrame {
+    room: String,
+    id: String,
+}
+
+impl MessageFrame {
+    fn of(frame: &Value) -> Option<Self> {
+        let document = &frame["fields"]["args"][0];
+        let message = frame["msg"] == "changed" && frame["collection"] == "stream-room-messages";
+        let text = |key: &str| document[key].as_str().map(str::to_owned);
+        message.then(|| Some(Self { room: text("rid")?, id: text("_id")? })).flatten()
+    }
 }
 
 #[derive(Debug)]
@@ -46,6 +76,8 @@ pub(crate) struct Shared {
     core: Mutex<Core>,
     changed: watch::Sender<()>,
     kill: Mutex<CancellationToken>,
+    mute: Mutex<CancellationToken>,
+    dead: Mutex<Vec<TcpStream>>,
     pub(crate) up: watch::Sender<bool>,
     pub(crate) bound: watch::Sender<bool>,
     pub(crate) heartbeat: Duration,
@@ -58,6 +90,8 @@ impl Shared {
             core: Mutex::new(Core { world, sessions: BTreeMap::new(), faults: FaultState::default() }),
             changed: watch::Sender::new(()),
             kill: Mutex::new(CancellationToken::new()),
+            mute: Mutex::new(CancellationToken::new()),
+            dead: Mutex::new(Vec::new()),
             up: watch::Sender::new(true),
             bound: watch::Sender::new(true),
             heartbeat,
@@ -97,11 +131,30 @@ impl Shared {
         self.kill.lock().unwrap_or_else(PoisonError::into_inner).child_token()
     }
 
+    /// Over the connections that have this token no byte passes once it is cancelled.
+    pub(crate) fn mute_token(&self) -> CancellationToken {
+        self.mute.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes every TCP connection that there is dead, and closes none.
+    pub(crate) fn mute_all(&self) {
+        let mut mute = self.mute.lock().unwrap_or_else(PoisonError::into_inner);
+        mute.cancel();
+        *mute = CancellationToken::new();
+    }
+
+    /// Keeps a dead connection's socket: closing it would tell the other end.
+    pub(crate) fn bury(&self, tcp: TcpStream) {
+        self.dead.lock().unwrap_or_else(PoisonError::into_inner).push(tcp);
+    }
+
     /// Drops every TCP connection, without a close frame.
     pub(crate) fn cut_all(&self) {
         let mut kill = self.kill.lock().unwrap_or_else(PoisonError::into_inner);
         kill.cancel();
         *kill = CancellationToken::new();
+        drop(kill);
+        self.dead.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// A new DDP connection.
@@ -110,7 +163,8 @@ impl Shared {
         let id = self.with(|core| {
             core.world.record.connections += 1;
             let id = core.world.record.connections;
-            core.sessions.insert(id, Slot { session: Session::new(id), wire, kill });
+            let slot = Slot { session: Session::new(id), wire, kill, held: None, sent: VecDeque::new() };
+            core.sessions.insert(id, slot);
             id
         });
         (id, queue)
@@ -138,6 +192,17 @@ impl Shared {
         });
     }
 
+    /// Sends message frames again.
+    pub(crate) fn replay(&self, n: usize) {
+        self.with(|core| {
+            for slot in core.sessions.values() {
+                for text in slot.sent.iter().skip(slot.sent.len().saturating_sub(n)) {
+                    slot.put(Wire::Text(text.clone()));
+                }
+            }
+        });
+    }
+
     /// Puts a text on every DDP connection as it is.
     pub(crate) fn inject(&self, text: &str) {
         self.with(|core| {
@@ -158,6 +223,7 @@ impl Slot {
 
 impl Core {
     fn flush(&mut self) {
+        self.release(HELD_FOR);
         for event in self.world.take_events() {
             if self.faults.frozen {
                 continue;
@@ -173,18 +239,45 @@ impl Core {
         }
     }
 
+    /// What was held for so long for a frame that did not come is sent.
+    pub(crate) fn release(&mut self, held_for: Duration) {
+        for slot in self.sessions.values_mut() {
+            if let Some(held) = slot.held.take_if(|held| held.since.elapsed() >= held_for) {
+                slot.put(Wire::Text(held.text));
+            }
+        }
+    }
+
     fn send(&mut self, id: u64, out: Vec<Out>) {
-        let Some(slot) = self.sessions.get(&id) else { return };
+        let Some(slot) = self.sessions.get_mut(&id) else { return };
         for out in out {
             match out {
                 Out::Frame(frame) => {
-                    let twice = frame["msg"] == "changed" && self.faults.duplicates > 0;
                     let text = Value::to_string(&frame);
-                    if twice {
+                    if frame["msg"] == "changed" && self.faults.duplicates > 0 {
                         self.faults.duplicates -= 1;
                         slot.put(Wire::Text(text.clone()));
                     }
-                    slot.put(Wire::Text(text));
+                    let Some(of) = MessageFrame::of(&frame) else {
+                        slot.put(Wire::Text(text));
+                        continue;
+                    };
+                    if slot.sent.len() == REMEMBERED {
+                        slot.sent.pop_front();
+                    }
+                    slot.sent.push_back(text.clone());
+                    if let Some(held) = slot.held.take() {
+                        slot.put(Wire::Text(text));
+                        slot.put(Wire::Text(held.text));
+                        if held.of.room == of.room && held.of.id != of.id {
+                            self.world.record.swapped.push((held.of.id, of.id));
+                        }
+                    } else if self.faults.reorders > 0 {
+                        self.faults.reorders -= 1;
+                        slot.held = Some(Held { text, of, since: Instant::now() });
+                    } else {
+                        slot.put(Wire::Text(text));
+                    }
                 }
                 Out::Close(code, reason) => slot.put(Wire::Close(code, reason)),
             }

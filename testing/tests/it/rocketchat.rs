@@ -142,6 +142,51 @@ async fn faults_of_the_stream_reach_the_client() {
 }
 
 #[tokio::test]
+async fn frames_change_places_come_again_and_are_sent_late_at_the_latest() {
+    let scene = scene(Options::default()).await;
+    let world = scene.server.world();
+    let room = world.add_channel("room", &[&scene.alice, &scene.bot]);
+    let mut connection = scene.listen().await;
+    scene.server.faults().reorder_frames(1);
+    let ids: Vec<String> = ["a", "b", "c"].map(|text| world.say(&scene.alice, &room, text)).into();
+    scene.server.faults().replay_frames(2);
+    scene.server.faults().reorder_frames(1);
+    world.say(&scene.alice, &room, "d");
+    scene.server.faults().reorder_frames(0);
+    connection.barrier().await;
+    let seen: Vec<String> = texts(&connection).into_iter().map(|(text, _)| text).collect();
+    assert_eq!(seen, ["b", "a", "c", "b", "c", "d"]);
+    assert_eq!(scene.server.record().swapped, [(ids[0].clone(), ids[1].clone())]);
+}
+
+#[tokio::test]
+async fn over_a_half_open_link_nothing_passes_and_nothing_is_closed() {
+    let scene = scene(Options { heartbeat: Duration::from_millis(20), ..Options::default() }).await;
+    let world = scene.server.world();
+    let room = world.add_channel("room", &[&scene.alice, &scene.bot]);
+    let mut dead = scene.listen().await;
+    scene.server.faults().half_open();
+    // A new one is sound, and the server has long given up the old one when it ends by silence.
+    let mut sound = scene.listen().await;
+    world.say(&scene.alice, &room, "hello");
+    assert_eq!(sound.wait_for_close().await.0, 1000);
+    assert_eq!(texts(&sound), [("hello".to_owned(), true)]);
+    let heard = tokio::time::timeout(Duration::from_millis(100), dead.wait_for_close()).await;
+    assert!(heard.is_err(), "{heard:?}");
+    assert!(texts(&dead).is_empty());
+    scene.server.faults().cut_all();
+    assert_eq!(dead.wait_for_close().await.0, 1006);
+}
+
+#[tokio::test]
+async fn a_fault_may_strike_whatever_comes() {
+    let scene = scene(Options::default()).await;
+    scene.server.faults().fail_rest("*", 503, 1);
+    assert_eq!(scene.call("GET", "me", None).await["status"], 503);
+    assert_eq!(scene.call("GET", "me", None).await["status"], 200);
+}
+
+#[tokio::test]
 async fn limits_hold_for_people_and_end_by_setting() {
     let mut scene = scene(Options::default()).await;
     scene.token = scene.server.world().login_token(&scene.alice);
