@@ -1,7 +1,8 @@
 //! The program `agent-chat-gateway`, also installed as `acg`: commands, and the daemon that they talk to.
 //!
 //! Owns wiring, and everything a person reads on a terminal. Must never be imported by another crate: it is a
-//! library only so that both binaries are the same program.
+//! library only so that both binaries are the same program, and the one that the crash tests start, which is never
+//! shipped.
 
 mod args;
 mod chat;

@@ -1,0 +1,3 @@
+//! The program under test, killed at every step.
+
+mod programs;
