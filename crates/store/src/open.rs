@@ -18,6 +18,9 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0002_approvals.sql"),
     include_str!("../migrations/0003_imports.sql"),
     include_str!("../migrations/0004_own.sql"),
+    include_str!("../migrations/0005_intake.sql"),
+    include_str!("../migrations/0006_delivery.sql"),
+    include_str!("../migrations/0007_upkeep.sql"),
 ];
 
 /// Marks the file as ours: "acg1".
