@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::request::Request;
+use super::request::{Request, SideCall};
 
 /// What one request gets.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,6 +13,8 @@ pub(super) enum Plan {
     Answer(Answer),
     /// An HTTP error, as long as `times` is not used up.
     Error { code: u16, times: Option<u32>, otherwise: Answer },
+    /// The refusal of a prompt that is too long.
+    TooLong,
     /// Nothing, ever.
     Hang,
 }
@@ -23,9 +25,22 @@ pub(super) struct Answer {
     pub(super) say: Say,
     pub(super) input_tokens: u64,
     pub(super) output_tokens: u64,
-    /// Stop after the first piece and keep the connection open.
-    pub(super) stall: bool,
+    /// What the model thinks before it says anything.
+    pub(super) thought: Option<String>,
+    pub(super) ending: Ending,
+    /// The wait before each piece of the text.
     pub(super) gap: Duration,
+}
+
+/// How a streamed text ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// As it should.
+    Whole,
+    /// After the first piece nothing more comes, and the connection stays open.
+    Stall,
+    /// After the first piece the connection is cut.
+    Drop,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -95,12 +110,33 @@ fn pieces(text: &str) -> Vec<String> {
     letters.chunks(size).map(|piece| piece.iter().collect()).collect()
 }
 
+/// A side call gets a short text, and none of what the prompt in it asks for: that is for the turn itself.
+fn aside(request: &Request) -> Option<Plan> {
+    let text = match request.side? {
+        SideCall::Title => "A title",
+    };
+    Some(Plan::Answer(Answer {
+        say: Say::Text(vec![text.to_owned()]),
+        input_tokens: 10,
+        output_tokens: 2,
+        thought: None,
+        ending: Ending::Whole,
+        gap: Duration::ZERO,
+    }))
+}
+
 pub(super) fn plan(request: &Request) -> Plan {
+    if let Some(plan) = aside(request) {
+        return plan;
+    }
     let prompt = request.prompt();
     let markers = markers(&prompt);
     let get = |name: &str| markers.iter().find(|(marker, _)| *marker == name).map(|(_, argument)| *argument);
     if get("hang").is_some() {
         return Plan::Hang;
+    }
+    if get("overflow").is_some() {
+        return Plan::TooLong;
     }
     let results = request.tool_results();
     let steps: Vec<Vec<Call>> = markers
@@ -126,14 +162,26 @@ pub(super) fn plan(request: &Request) -> Plan {
         Say::Text(pieces(&match (get("echo"), get("text")) {
             (Some("system"), _) => request.system(),
             (Some("tools"), _) => request.tools().join(","),
+            (Some("files"), _) => request.attachments().join(","),
             (_, Some(text)) => text.to_owned(),
             _ if tools.is_empty() => format!("mock: {}", without_markers(&prompt)),
             _ => format!("mock: {} | tools: {tools}", without_markers(&prompt)),
         }))
     };
     let (input_tokens, output_tokens) = get("usage").and_then(pair).unwrap_or((1000, None));
-    let stall = get("stall").is_some() && matches!(say, Say::Text(_));
-    let answer = Answer { say, input_tokens, output_tokens: output_tokens.unwrap_or(20), stall, gap };
+    let ending = match say {
+        Say::Text(_) if get("stall").is_some() => Ending::Stall,
+        Say::Text(_) if get("drop").is_some() => Ending::Drop,
+        Say::Text(_) | Say::Tools(_) => Ending::Whole,
+    };
+    let answer = Answer {
+        say,
+        input_tokens,
+        output_tokens: output_tokens.unwrap_or(20),
+        thought: get("think").map(str::to_owned),
+        ending,
+        gap,
+    };
     match get("error").and_then(pair) {
         Some((code, times)) => Plan::Error { code, times, otherwise: answer },
         None => Plan::Answer(answer),
@@ -143,6 +191,7 @@ pub(super) fn plan(request: &Request) -> Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model_api::Api;
 
     fn run(prompt: &str, results: &[&str]) -> Plan {
         let mut messages = vec![json!({"role": "user", "content": prompt})];
@@ -155,7 +204,7 @@ mod tests {
         }
         let body =
             json!({"system": "sys", "tools": [{"name": "Bash"}, {"name": "Read"}], "messages": messages});
-        plan(&Request { body })
+        plan(&Request::of(Api::Messages, body))
     }
 
     fn said(plan: &Plan) -> String {
@@ -187,6 +236,7 @@ mod tests {
             (r#"[[tool:Agent {"prompt":"⟦tool:Read⟧"}]]"#, &[], r#"Agent {"prompt":"⟦tool:Read⟧"}"#),
             (r#"[[tool:Agent {"prompt":"⟦tool:Read⟧"}]]"#, &["a"], "mock:  | tools: a"),
             ("[[hang]]", &[], "Hang"),
+            ("[[overflow]]", &[], "TooLong"),
             ("half [[marker", &[], "mock: half"),
         ] {
             assert_eq!(said(&run(prompt, results)), answer, "{prompt}");
@@ -196,7 +246,9 @@ mod tests {
     #[test]
     fn numbers_are_read() {
         let Plan::Answer(answer) = run("[[usage:7,8]] [[stall]]", &[]) else { panic!() };
-        assert_eq!((answer.input_tokens, answer.output_tokens, answer.stall), (7, 8, true));
+        assert_eq!((answer.input_tokens, answer.output_tokens, answer.ending), (7, 8, Ending::Stall));
+        let Plan::Answer(answer) = run("[[think:hm]] [[drop]]", &[]) else { panic!() };
+        assert_eq!((answer.thought.as_deref(), answer.ending), (Some("hm"), Ending::Drop));
         assert!(matches!(run("[[error:529,2]]", &[]), Plan::Error { code: 529, times: Some(2), .. }));
         assert!(matches!(run("[[error:401]]", &[]), Plan::Error { code: 401, times: None, .. }));
     }

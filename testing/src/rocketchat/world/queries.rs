@@ -43,9 +43,10 @@ impl World {
 
     /// The replies of a thread, oldest first, without the root.
     pub(crate) fn replies(&self, root: &str) -> Vec<Doc> {
-        let Some(rid) = self.message(root).map(|root| text(root, "rid")) else { return Vec::new() };
-        let mut found = self.newest_first(rid, |m| text(m, "tmid") == root);
-        found.reverse();
+        // By `tmid` alone: one may lie in another room [R].
+        let replies = |m: &&Doc| text(m, "tmid") == root && !flag(m, "_hidden");
+        let mut found: Vec<Doc> = self.messages.iter().filter(replies).cloned().collect();
+        found.sort_by_key(|m| when(m, "ts"));
         found
     }
 

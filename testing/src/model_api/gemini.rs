@@ -1,0 +1,135 @@
+//! Gemini's `generateContent` and `streamGenerateContent`: what a request says, and an answer in the two forms.
+
+use serde_json::{Value, json};
+
+use super::conversation::{Conversation, Message, Part, Role};
+use super::frame::Frame;
+use super::plan::{Answer, Ending, Say};
+use super::request::ToolResult;
+
+/// `model` and `streaming` are in the path, not in the body.
+pub(super) fn read(body: &Value, model: &str, streaming: bool) -> Conversation {
+    let texts = |content: &Value| -> Vec<String> {
+        let parts = content["parts"].as_array().into_iter().flatten();
+        parts.filter_map(|part| Some(part["text"].as_str()?.to_owned())).collect()
+    };
+    let messages = body["contents"].as_array().into_iter().flatten().map(|content| {
+        let role = if content["role"] == "model" { Role::Assistant } else { Role::User };
+        let parts = content["parts"].as_array().into_iter().flatten().filter_map(part).collect();
+        Message { role, parts }
+    });
+    let tools = body["tools"].as_array().into_iter().flatten();
+    let declared = tools.flat_map(|tool| tool["functionDeclarations"].as_array().into_iter().flatten());
+    Conversation {
+        model: model.to_owned(),
+        system: texts(&body["systemInstruction"]).join("\n"),
+        tools: declared.filter_map(|tool| Some(tool["name"].as_str()?.to_owned())).collect(),
+        free_form: Vec::new(),
+        messages: messages.collect(),
+        streaming,
+    }
+}
+
+fn part(part: &Value) -> Option<Part> {
+    if part["thought"] == true {
+        return None;
+    }
+    if let Some(text) = part["text"].as_str() {
+        return Some(Part::Text(text.to_owned()));
+    }
+    if let Some(name) = part["functionCall"]["name"].as_str() {
+        return Some(Part::Call(name.to_owned()));
+    }
+    if let Some(data) = part["inlineData"]["data"].as_str() {
+        let media = part["inlineData"]["mimeType"].as_str().unwrap_or_default();
+        return Some(Part::Attachment(format!("{media}:{}", data.len())));
+    }
+    let answered = part.get("functionResponse")?;
+    let response = &answered["response"];
+    let error = response.get("error");
+    let said = error.or_else(|| response.get("output")).unwrap_or(response);
+    Some(Part::Result(ToolResult {
+        // Older requests name the tool only.
+        id: answered["id"].as_str().or_else(|| answered["name"].as_str()).unwrap_or_default().to_owned(),
+        text: said.as_str().map_or_else(|| said.to_string(), str::to_owned),
+        is_error: error.is_some(),
+    }))
+}
+
+fn chunk(answer: &Answer, id: &str, asked: &Conversation, parts: &Value, last: bool) -> Value {
+    let mut candidate = json!({"index": 0, "content": {"role": "model", "parts": parts}});
+    let mut chunk = json!({"modelVersion": asked.model, "responseId": id});
+    if last {
+        candidate["finishReason"] = "STOP".into();
+        chunk["usageMetadata"] = json!({
+            "promptTokenCount": answer.input_tokens, "candidatesTokenCount": answer.output_tokens,
+            "totalTokenCount": answer.input_tokens + answer.output_tokens,
+        });
+    }
+    chunk["candidates"] = json!([candidate]);
+    chunk
+}
+
+fn thought(answer: &Answer) -> Option<Value> {
+    answer.thought.as_ref().map(|thought| json!({"text": thought, "thought": true}))
+}
+
+fn calls(answer: &Answer) -> Option<Vec<Value>> {
+    let Say::Tools(calls) = &answer.say else { return None };
+    let part = |call: &super::plan::Call| json!({"functionCall": {"name": call.name, "args": call.input}});
+    Some(calls.iter().map(part).collect())
+}
+
+/// The answer to a request that did not ask for a stream.
+pub(super) fn whole(answer: &Answer, id: &str, asked: &Conversation) -> Value {
+    let mut parts: Vec<Value> = thought(answer).into_iter().collect();
+    match &answer.say {
+        Say::Text(pieces) => parts.push(json!({"text": pieces.concat()})),
+        Say::Tools(_) => parts.extend(calls(answer).unwrap_or_default()),
+    }
+    chunk(answer, id, asked, &parts.into(), true)
+}
+
+/// The answer as server-sent events.
+pub(super) fn frames(answer: &Answer, id: &str, asked: &Conversation) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    if let Some(thought) = thought(answer) {
+        frames.push(Frame::data(&chunk(answer, id, asked, &json!([thought]), false)));
+    }
+    match &answer.say {
+        Say::Text(pieces) => {
+            // The end comes with the last piece: an answer that breaks off has none.
+            let whole = answer.ending == Ending::Whole;
+            for (n, piece) in pieces.iter().enumerate() {
+                let last = whole && n + 1 == pieces.len();
+                frames
+                    .push(Frame::data(&chunk(answer, id, asked, &json!([{"text": piece}]), last)).as_piece());
+            }
+            if pieces.is_empty() {
+                frames.push(Frame::data(&chunk(answer, id, asked, &json!([]), true)));
+            }
+        }
+        Say::Tools(_) => {
+            let calls = calls(answer).unwrap_or_default().into();
+            frames.push(Frame::data(&chunk(answer, id, asked, &calls, true)));
+        }
+    }
+    frames
+}
+
+/// The body of an error.
+pub(super) fn error(code: u16, message: &str) -> Value {
+    let status = match code {
+        400 => "INVALID_ARGUMENT",
+        401 => "UNAUTHENTICATED",
+        403 => "PERMISSION_DENIED",
+        429 => "RESOURCE_EXHAUSTED",
+        503 => "UNAVAILABLE",
+        _ => "INTERNAL",
+    };
+    json!({"error": {"code": code, "message": message, "status": status}})
+}
+
+/// What the model says of a prompt that is too long.
+pub(super) const TOO_LONG: &str =
+    "The input token count (250000) exceeds the maximum number of tokens allowed (128000).";
