@@ -8,6 +8,7 @@ pub mod desk;
 pub mod gateway;
 pub mod journal;
 pub mod programs;
+pub mod speech;
 
 /// What went wrong, for the person who reads a test's output.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

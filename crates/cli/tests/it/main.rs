@@ -13,6 +13,7 @@ mod import;
 mod import_openclaw;
 mod lifecycle;
 mod logs;
+mod no_faults;
 mod policy;
 mod self_chat;
 mod texts;
