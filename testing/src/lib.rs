@@ -8,6 +8,7 @@
     reason = "test support: a broken expectation must stop the test that made it"
 )]
 
+pub mod agents_setup;
 pub mod clients;
 pub mod model_api;
 pub mod rocketchat;

@@ -19,7 +19,16 @@ pub fn claude() -> Option<PathBuf> {
     find("claude")
 }
 
-/// The tool, or `None` after a line that says that the test was skipped. In CI a missing tool fails the test.
+/// The folder of the ripgrep that comes with Codex, if it is installed.
+pub(crate) fn ripgrep_folder() -> Option<PathBuf> {
+    let packages = root().join("codex/node_modules/@openai").read_dir().ok()?;
+    let vendors = packages.filter_map(|package| package.ok()?.path().join("vendor").read_dir().ok()).flatten();
+    let folders = vendors.filter_map(|vendor| Some(vendor.ok()?.path().join("codex-path")));
+    folders.filter_map(|folder| folder.canonicalize().ok()).find(|folder| folder.join("rg").is_file())
+}
+
+/// The path of `claude`, `opencode`, `codex` or `gemini` (the program `TOOL` of the package that is installed as TOOL),
+/// or `None` after a line that says that the test was skipped. In CI a missing tool fails the test.
 pub fn require(tool: &str) -> Option<PathBuf> {
     required(tool, find(tool))
 }
@@ -55,7 +64,7 @@ fn locked(tool: &str, lock: &str) -> Option<PathBuf> {
 }
 
 /// The Node that was installed with the tools, else the one on the `PATH`.
-fn node() -> Option<PathBuf> {
+pub(crate) fn node() -> Option<PathBuf> {
     let on_path = || {
         let path = std::env::var_os("PATH")?;
         std::env::split_paths(&path).map(|folder| folder.join("node")).find(|program| program.is_file())
