@@ -23,6 +23,14 @@ use crate::watchers::Watcher;
 /// A full queue is said in a room at most this often.
 const BUSY_EVERY: Duration = Duration::from_secs(30);
 
+/// What a look at a message gave.
+pub(super) enum Sifted {
+    /// There is nothing more to do.
+    Settled(Accepted),
+    /// It is for these watchers' agents, and counts with these roles.
+    For(Vec<(Watcher, Role)>),
+}
+
 impl ConnectorIntake {
     /// The role of a sender in a room. `list`: that room's own list of people. `own`: the account itself said it.
     pub(super) async fn role(
@@ -49,18 +57,36 @@ impl ConnectorIntake {
     }
 
     pub(super) async fn take_in(&self, inbound: Inbound) -> Result<Accepted, IntakeError> {
+        let takers = match self.sift(&inbound).await? {
+            Sifted::Settled(accepted) => return Ok(accepted),
+            Sifted::For(takers) => takers,
+        };
+        let mut result = None;
+        for (watcher, role) in &takers {
+            match self.accept(watcher, role, &inbound).await? {
+                Accepted::Known if result.is_some() => {}
+                other => result = Some(other),
+            }
+        }
+        Ok(result.unwrap_or(Accepted::NoRole))
+    }
+
+    /// Everything that is asked of a message before it is stored. Answers to questions, and edits of what is known,
+    /// are settled here.
+    pub(super) async fn sift(&self, inbound: &Inbound) -> Result<Sifted, IntakeError> {
+        let settled = |accepted| Ok(Sifted::Settled(accepted));
         if self.hub.phases.intake.is_cancelled() {
             return Err(IntakeError::Closing);
         }
         let message = &inbound.message;
-        let Some(start) = self.start_mark(&message.room.id) else { return Ok(Accepted::NotWatched) };
+        let Some(start) = self.start_mark(&message.room.id) else { return settled(Accepted::NotWatched) };
         if message.sent_at >= start
-            && let Some(settled) = self.answer(&inbound).await?
+            && let Some(answered) = self.answer(inbound).await?
         {
-            return Ok(settled);
+            return settled(answered);
         }
         if inbound.own == Some(Own::Elsewhere) {
-            return Ok(Accepted::NotAddressed);
+            return settled(Accepted::NotAddressed);
         }
         if inbound.edited {
             let known =
@@ -72,32 +98,30 @@ impl ConnectorIntake {
                     .replace_text(&self.name, &message.room.id, &message.id, &message.text)
                     .await
                     .map_err(stored)?;
-                return Ok(if changed { Accepted::Updated } else { Accepted::Known });
+                return settled(if changed { Accepted::Updated } else { Accepted::Known });
             }
         }
         if message.sent_at < start {
-            return Ok(Accepted::BeforeStart);
+            return settled(Accepted::BeforeStart);
         }
         let watchers = lock(&self.hub.watchers).taking(&self.name, &message.room.id);
         if watchers.is_empty() {
-            return Ok(Accepted::NotWatched);
+            return settled(Accepted::NotWatched);
         }
-        let mut result = None;
-        for watcher in &watchers {
+        let mut takers = Vec::new();
+        for watcher in watchers {
             let list = watcher.config.people.as_deref();
             let Some(role) = self.role(list, &message.sender, inbound.own.is_some()).await? else { continue };
-            if !is_for_us(self.part.config.require_mention, &inbound) {
-                return Ok(Accepted::NotAddressed);
+            if !is_for_us(self.part.config.require_mention, inbound) {
+                return settled(Accepted::NotAddressed);
             }
-            match self.accept(watcher, &role, &inbound).await? {
-                Accepted::Known if result.is_some() => {}
-                other => result = Some(other),
-            }
+            takers.push((watcher, role));
         }
-        if result.is_none() {
+        if takers.is_empty() {
             debug!(connector = %self.name, from = %message.sender.username, "Message ignored: no role.");
+            return settled(Accepted::NoRole);
         }
-        Ok(result.unwrap_or(Accepted::NoRole))
+        Ok(Sifted::For(takers))
     }
 
     /// Where a message's room starts for us. A room that was not opened in this run is not served.
@@ -105,15 +129,11 @@ impl ConnectorIntake {
         lock(&self.part.opened).get(room).copied()
     }
 
-    async fn accept(
-        &self,
-        watcher: &Watcher,
-        role: &Role,
-        inbound: &Inbound,
-    ) -> Result<Accepted, IntakeError> {
+    /// A message as it is stored for one watcher's agent.
+    pub(super) fn new_message(&self, watcher: &Watcher, role: &Role, inbound: &Inbound) -> NewMessage {
         let message = &inbound.message;
         let thread = conversation_thread(watcher, self.part.config.reply_in_thread, inbound);
-        let new = NewMessage {
+        NewMessage {
             key: ConversationKey {
                 connector: self.name.clone(),
                 room: message.room.id.clone(),
@@ -130,7 +150,17 @@ impl ConnectorIntake {
             addressed: message.addressed,
             sent_at: message.sent_at,
             warnings: message.warnings.clone(),
-        };
+        }
+    }
+
+    async fn accept(
+        &self,
+        watcher: &Watcher,
+        role: &Role,
+        inbound: &Inbound,
+    ) -> Result<Accepted, IntakeError> {
+        let message = &inbound.message;
+        let new = self.new_message(watcher, role, inbound);
         let limit = self.limit(role, &new).await?;
         let new = self.with_planted_faults(new).await?;
         let outcome =
@@ -154,7 +184,7 @@ impl ConnectorIntake {
     }
 
     /// The message as it is, but for what the crash tests plant to see that they would find it.
-    async fn with_planted_faults(&self, new: NewMessage) -> Result<NewMessage, IntakeError> {
+    pub(super) async fn with_planted_faults(&self, new: NewMessage) -> Result<NewMessage, IntakeError> {
         if acg_fault::planted(Plant::AcknowledgeBeforeCommit) {
             self.advance(&new.room.id, new.sent_at).await?;
         }
