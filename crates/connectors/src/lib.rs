@@ -7,3 +7,4 @@ mod kit;
 pub mod local;
 pub mod registry;
 pub mod rocketchat;
+pub mod script;

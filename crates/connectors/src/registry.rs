@@ -7,6 +7,7 @@ use acg_core::connector::Connector;
 use acg_types::Clock;
 
 use crate::rocketchat::factory as rocketchat;
+use crate::script::factory as script;
 
 /// A connector could not be made from its configuration.
 #[derive(Debug, thiserror::Error)]
@@ -31,13 +32,14 @@ pub enum BuildError {
 
 /// Keys and parsers of every type there is.
 pub fn kinds() -> Vec<&'static dyn Kind> {
-    vec![&rocketchat::RocketChatKind]
+    vec![&rocketchat::RocketChatKind, &script::ScriptKind]
 }
 
 /// Makes the connector of one `connectors:` entry. Nothing is connected before its `run`.
 pub fn build(config: &ConnectorConfig, clock: Arc<dyn Clock>) -> Result<Arc<dyn Connector>, BuildError> {
     match config.kind.as_str() {
         rocketchat::NAME => rocketchat::build(config, clock),
+        script::NAME => script::build(config, clock),
         _ => Err(BuildError::NotServed { name: config.name.to_string(), kind: config.kind.clone() }),
     }
 }

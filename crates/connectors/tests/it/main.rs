@@ -1,6 +1,8 @@
-//! The Rocket.Chat connector against the fake server.
+//! Connectors from outside: Rocket.Chat against the fake server, the script connector against programs, and what all
+//! of them must do.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers belong to tests, though they are none")]
 
+mod conformance;
 mod intake;
 mod rest_typings;
 mod rig;
@@ -11,3 +13,5 @@ mod rocketchat_login;
 mod rocketchat_reactions;
 mod rocketchat_self;
 mod rocketchat_send;
+mod script;
+mod script_program;
