@@ -4,10 +4,12 @@
 //! Owns the control of the program under test and the stand-in for an agent. Never shipped: nothing outside tests may
 //! depend on this crate.
 
+pub mod audit;
 pub mod desk;
 pub mod gateway;
 pub mod journal;
 pub mod programs;
+pub mod run;
 pub mod speech;
 
 /// What went wrong, for the person who reads a test's output.

@@ -1,0 +1,109 @@
+//! Every message that has no answer is accounted for by what the room was told.
+//!
+//! The gateway's words name no message. But turns of a conversation end in order, and each ends with its answer or one
+//! word, in that order too: between two answers there are as many words as messages without an answer.
+
+use std::collections::BTreeSet;
+
+use super::words::{self, Kind};
+use super::{Conversation, Post, Report, Scene, Violation};
+
+pub(super) fn check(scene: &Scene<'_>, report: &mut Report) {
+    for post in scene.seen.posts.iter().filter(|post| post.ours) {
+        match words::kind(&post.text) {
+            Kind::Answer => {}
+            Kind::Unknown => {
+                let (room, text) = (post.room.clone(), post.text.clone());
+                report.add(Violation::UnknownWords { room, text });
+            }
+            Kind::Refused if !scene.rules.refusals => {
+                let (room, text) = (post.room.clone(), post.text.clone());
+                report.add(Violation::UnknownWords { room, text });
+            }
+            Kind::Question => report.counts.questions += 1,
+            Kind::Ended | Kind::Refused | Kind::Aside => report.counts.notices += 1,
+        }
+    }
+    for (conversation, marks) in &scene.conversations {
+        let mut gaps = Gaps::new(scene, *conversation);
+        let mut unanswered: Vec<&str> = Vec::new();
+        let mut from = 0;
+        for mark in marks {
+            match scene.answered_at(mark) {
+                // Answered out of order: that is a finding of its own, and no gap can be told.
+                Some(at) if at < from => report.counts.answered += 1,
+                Some(at) => {
+                    report.counts.answered += 1;
+                    gaps.settle(report, std::mem::take(&mut unanswered), from, at);
+                    from = at;
+                }
+                None => unanswered.push(mark),
+            }
+        }
+        gaps.settle(report, unanswered, from, scene.seen.posts.len());
+    }
+    report.counts.gathered = gathered(scene);
+}
+
+/// How many messages share a post of their answers.
+fn gathered(scene: &Scene<'_>) -> usize {
+    let marks = |post: &Post| {
+        words::signs(&post.text).into_iter().map(|(_, mark)| mark).collect::<BTreeSet<_>>().len()
+    };
+    scene.seen.posts.iter().filter(|post| post.ours).map(marks).filter(|marks| *marks > 1).sum()
+}
+
+/// The words between the answers of one conversation.
+struct Gaps<'a> {
+    /// The places of the words that a turn ended badly.
+    ended: Vec<usize>,
+    /// Whether anybody was told that they are not heard.
+    refused: bool,
+    conversation: Conversation<'a>,
+    scene: &'a Scene<'a>,
+}
+
+impl<'a> Gaps<'a> {
+    fn new(scene: &'a Scene<'a>, conversation: Conversation<'a>) -> Self {
+        let places = |wanted: Kind| {
+            let posts = scene.seen.posts.iter().enumerate();
+            posts
+                .filter(move |(_, post)| {
+                    post.ours && scene.conversation(post) == conversation && words::kind(&post.text) == wanted
+                })
+                .map(|(at, _)| at)
+        };
+        let ended = places(Kind::Ended).collect();
+        let refused = scene.rules.refusals && places(Kind::Refused).next().is_some();
+        Self { ended, refused, conversation, scene }
+    }
+
+    /// Accounts for the messages without an answer between two places of the platform's list.
+    fn settle(&mut self, report: &mut Report, unanswered: Vec<&str>, from: usize, to: usize) {
+        let room = self.conversation.0.to_owned();
+        let words = self.ended.iter().filter(|at| (from..to).contains(at)).count();
+        let excess = words.saturating_sub(unanswered.len());
+        if excess > usize::from(self.is_cut_off(from)) {
+            let unanswered = unanswered.len();
+            report.add(Violation::TooManyNotices { room: room.clone(), notices: words, unanswered });
+        }
+        let told = if self.scene.rules.gathered && words > 0 { unanswered.len() } else { words };
+        for (place, mark) in unanswered.into_iter().enumerate() {
+            if place < told {
+                report.counts.told += 1;
+            } else if self.refused {
+                report.counts.refused += 1;
+            } else {
+                report.add(Violation::Lost { mark: mark.to_owned(), room: room.clone() });
+            }
+        }
+    }
+
+    /// Whether an answer that begins there is not whole: it has a word of its own.
+    fn is_cut_off(&self, from: usize) -> bool {
+        self.scene.answers.iter().any(|(mark, found)| {
+            let wanted = self.scene.asked.get(mark).map(|asked| words::wanted(&asked.tasks).len());
+            found.iter().any(|found| found.at == from) && wanted.is_some_and(|wanted| found.len() < wanted)
+        })
+    }
+}
