@@ -36,6 +36,11 @@ pub(crate) fn memory(pid: i32) -> Option<Memory> {
     Some(Memory { resident: millions(kilobytes * 1024), proportional: None })
 }
 
+/// The most memory that a process has ever had resident, where the kernel keeps count of that.
+pub(crate) fn peak(pid: i32) -> Option<f64> {
+    kilobytes(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, "VmHWM:")
+}
+
 fn kilobytes(rollup: &str, name: &str) -> Option<f64> {
     let line = rollup.lines().find(|line| line.starts_with(name))?;
     let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;

@@ -1,8 +1,9 @@
-//! The benchmark: runs the gateway and the floor against the fake Rocket.Chat server, and prints the table.
+//! The benchmark: runs the gateway and the floor against the fake Rocket.Chat server, and prints the tables.
 //!
 //! `scripts/bench` builds what is measured and calls this. Owns the command line and the document that the table
 //! goes into. Must never say more than was measured.
 
+mod load;
 mod machine;
 mod measure;
 mod numbers;
@@ -17,17 +18,21 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use measure::Plan;
 use subject::Programs;
 
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
-const USAGE: &str = "acg-bench [--quick] [--gateway PROGRAM] [--commit NAME] [--write DOCUMENT]";
+const USAGE: &str = "acg-bench [--load [--only PART,…] | --soak MINUTES] [--quick] [--gateway PROGRAM] [--commit NAME] [--write DOCUMENT]";
 
 #[derive(Debug, Default)]
 struct Args {
     quick: bool,
+    load: bool,
+    only: Option<String>,
+    soak: Option<f64>,
     gateway: Option<PathBuf>,
     commit: Option<String>,
     write: Option<PathBuf>,
@@ -40,6 +45,9 @@ impl Args {
             let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value; {USAGE}"));
             match arg.as_str() {
                 "--quick" => read.quick = true,
+                "--load" => read.load = true,
+                "--only" => read.only = Some(parts(value()?)?),
+                "--soak" => read.soak = Some(minutes(&value()?)?),
                 "--gateway" => read.gateway = Some(value()?.into()),
                 "--commit" => read.commit = Some(value()?),
                 "--write" => read.write = Some(value()?.into()),
@@ -47,6 +55,22 @@ impl Args {
             }
         }
         Ok(read)
+    }
+}
+
+fn minutes(text: &str) -> Result<f64, Failure> {
+    let minutes: f64 = text.parse().map_err(|_| format!("--soak takes minutes, not {text}"))?;
+    if (0.05..=1440.0).contains(&minutes) {
+        Ok(minutes)
+    } else {
+        Err("--soak takes 0.05 to 1440 minutes".into())
+    }
+}
+
+fn parts(text: String) -> Result<String, Failure> {
+    match text.split(',').find(|part| !load::PARTS.contains(part)) {
+        Some(unknown) => Err(format!("--only takes {}, not {unknown}", load::PARTS.join(", ")).into()),
+        None => Ok(text),
     }
 }
 
@@ -80,10 +104,23 @@ fn programs(gateway: Option<&Path>) -> Result<Programs, Failure> {
 
 fn run(args: &Args) -> Result<(), Failure> {
     let programs = programs(args.gateway.as_deref())?;
-    let plan = if args.quick { Plan::quick() } else { Plan::full() };
     let load = machine::load();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let results = runtime.block_on(measure::measure(&programs, &plan, tell))?;
+    let mut verdict = Ok(());
+    let (section, results) = if let Some(minutes) = args.soak {
+        let soak = runtime.block_on(load::soak(&programs, Duration::from_secs_f64(minutes * 60.0), &tell))?;
+        verdict = judge(&soak);
+        ("soak", load::table(&soak.rows()))
+    } else if args.load {
+        let plan = if args.quick { load::Plan::quick() } else { load::Plan::full() };
+        let rows = runtime.block_on(load::measure(&programs, &plan, args.only.as_deref(), tell))?;
+        ("load", load::table(&rows))
+    } else {
+        let plan = if args.quick { Plan::quick() } else { Plan::full() };
+        let results = runtime.block_on(measure::measure(&programs, &plan, tell))?;
+        let disk = machine::disk_in_words(&results.disk).map(|words| format!("Disk: {words}.\n"));
+        ("results", format!("{}\n{}", disk.unwrap_or_default(), report::table(&results.rows)))
+    };
     let mut text = String::new();
     let commit = args.commit.as_deref().unwrap_or("unknown");
     let build = if cfg!(debug_assertions) { "debug" } else { "release" };
@@ -92,16 +129,31 @@ fn run(args: &Args) -> Result<(), Failure> {
     if let (Some(before), Some(after)) = (load, machine::load()) {
         writeln!(text, "Load average {before} before and {after} after the run.")?;
     }
-    if let Some(words) = machine::disk_in_words(&results.disk) {
-        writeln!(text, "Disk: {words}.")?;
-    }
-    write!(text, "\n{}", report::table(&results.rows))?;
+    text.push_str(&results);
     std::io::stdout().write_all(text.as_bytes())?;
-    if let Some(path) = &args.write {
+    // Figures of a part of the measures would take the place of all.
+    if let Some(path) = args.write.as_ref().filter(|_| args.only.is_none()) {
         let document = fs::read_to_string(path)?;
-        let renewed = report::renewed(&document, &text)
+        let renewed = report::renewed(&document, section, &text)
             .ok_or_else(|| format!("{} has no markers for the results", path.display()))?;
         File::create(path)?.write_all(renewed.as_bytes())?;
     }
-    Ok(())
+    verdict
+}
+
+/// A soak fails where memory grows.
+fn judge(soak: &load::Soak) -> Result<(), Failure> {
+    match soak.growth() {
+        load::Growth::Flat(_) => Ok(()),
+        load::Growth::Unknown => Err("too few samples to say whether memory grows; soak for longer".into()),
+        load::Growth::Steady(slope) => {
+            let samples: Vec<String> = soak
+                .samples
+                .iter()
+                .map(|sample| format!("  {} messages: {:.2} MB", sample.messages, sample.resident))
+                .collect();
+            Err(format!("memory grows by {slope:.0} bytes with every message:\n{}", samples.join("\n"))
+                .into())
+        }
+    }
 }

@@ -4,9 +4,6 @@
 
 use crate::numbers::Figure;
 
-const BEGIN: &str = "<!-- results: begin -->";
-const END: &str = "<!-- results: end -->";
-
 /// What is to be reached.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Target {
@@ -81,7 +78,7 @@ impl Target {
 }
 
 /// A number with as many digits as it deserves.
-fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
@@ -89,7 +86,7 @@ fn short(value: f64) -> String {
     }
 }
 
-fn cell(figure: Option<Figure>, unit: &str) -> String {
+pub(crate) fn cell(figure: Option<Figure>, unit: &str) -> String {
     let Some(Figure { value, low, high }) = figure else { return "–".to_owned() };
     let spread = if low < high { format!(" ({}–{})", short(low), short(high)) } else { String::new() };
     format!("{} {unit}{spread}", short(value))
@@ -126,11 +123,12 @@ pub(crate) fn table(rows: &[Row]) -> String {
     text + &words.join(" ") + "\n"
 }
 
-/// The document with new results between its markers. `None`: it has no markers.
-pub(crate) fn renewed(document: &str, results: &str) -> Option<String> {
-    let (before, rest) = document.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", results.trim()))
+/// The document with new results between the markers of this name. `None`: it has no such markers.
+pub(crate) fn renewed(document: &str, name: &str, results: &str) -> Option<String> {
+    let (begin, end) = (format!("<!-- {name}: begin -->"), format!("<!-- {name}: end -->"));
+    let (before, rest) = document.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}\n\n{}\n\n{end}{after}", results.trim()))
 }
 
 #[cfg(test)]
@@ -181,10 +179,12 @@ mod tests {
 
     #[test]
     fn results_take_the_place_of_the_last_ones() {
-        let document = format!("above\n{BEGIN}\nold\n{END}\nbelow\n");
-        let renewed_once = renewed(&document, "new\n").unwrap();
-        assert_eq!(renewed_once, format!("above\n{BEGIN}\n\nnew\n\n{END}\nbelow\n"));
-        assert_eq!(renewed(&renewed_once, "new").unwrap(), renewed_once);
-        assert_eq!(renewed("no markers", "new"), None);
+        let (begin, end) = ("<!-- load: begin -->", "<!-- load: end -->");
+        let others = "<!-- results: begin -->\nkept\n<!-- results: end -->";
+        let document = format!("above\n{others}\n{begin}\nold\n{end}\nbelow\n");
+        let renewed_once = renewed(&document, "load", "new\n").unwrap();
+        assert_eq!(renewed_once, format!("above\n{others}\n{begin}\n\nnew\n\n{end}\nbelow\n"));
+        assert_eq!(renewed(&renewed_once, "load", "new").unwrap(), renewed_once);
+        assert_eq!(renewed(&document, "soak", "new"), None);
     }
 }

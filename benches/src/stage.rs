@@ -73,25 +73,39 @@ impl Stage {
     /// Has `each` messages answered in every room. `gap` is the wait before a room's next message.
     pub(crate) async fn load(&mut self, each: usize, gap: Duration) -> Result<Load, Failure> {
         let mut left = vec![each; self.rooms.len()];
+        let all: Vec<usize> = (0..left.len()).collect();
+        let next = |room: usize| {
+            let left = left.get_mut(room)?;
+            *left -= 1;
+            (*left > 0).then_some(room)
+        };
+        self.drive(&all, next, gap).await
+    }
+
+    /// Writes one message in each of the first rooms. Whenever one is answered, `next` is asked with its room where
+    /// another is written.
+    pub(crate) async fn drive(
+        &mut self,
+        first: &[usize],
+        mut next: impl FnMut(usize) -> Option<usize>,
+        gap: Duration,
+    ) -> Result<Load, Failure> {
         let mut under_way = std::collections::HashMap::new();
         let mut numbers = Vec::new();
         let begun = Instant::now();
-        for room in 0..self.rooms.len() {
-            self.say(room, &mut under_way);
+        for room in first {
+            self.say(*room, &mut under_way);
         }
         while !under_way.is_empty() {
             let shown = timeout(PATIENCE, self.shown.recv()).await;
             let number = shown.map_err(|_| "a message was not answered")?.ok_or("the line is cut")?;
             let Some(room) = under_way.remove(&number) else { continue };
             numbers.push(number);
-            if let Some(left) = left.get_mut(room) {
-                *left -= 1;
-                if *left > 0 {
-                    if !gap.is_zero() {
-                        sleep(gap).await;
-                    }
-                    self.say(room, &mut under_way);
+            if let Some(room) = next(room) {
+                if !gap.is_zero() {
+                    sleep(gap).await;
                 }
+                self.say(room, &mut under_way);
             }
         }
         let seconds = begun.elapsed().as_secs_f64();
@@ -108,6 +122,11 @@ impl Stage {
         let number = self.tap.number();
         under_way.insert(number, room);
         self.server.world().say(&self.person, id, &format!("@bot {MARK}{number:08}"));
+    }
+
+    /// Makes the server forget what was said, so that a long load does not fill the memory.
+    pub(crate) fn forget(&self) {
+        self.server.world().with(acg_testing::rocketchat::World::forget);
     }
 
     /// Cuts the line and ends the server.

@@ -59,8 +59,7 @@ impl Subject {
     ) -> Result<Self, Failure> {
         let home = tempfile::Builder::new().prefix("acg-bench").tempdir()?;
         if which == Which::Gateway {
-            fs::create_dir(home.path().join("work"))?;
-            fs::create_dir(home.path().join("claude"))?;
+            prepare(home.path())?;
             let watchers = (0..rooms)
                 .map(|room| format!("  - name: w{room}\n    room: r{room}\n"))
                 .collect::<Vec<_>>()
@@ -73,6 +72,19 @@ impl Subject {
             )?;
         }
         Ok(Self { which, programs: programs.clone(), url: url.to_owned(), home })
+    }
+
+    /// A gateway with this configuration. Nothing runs yet.
+    pub(crate) fn gateway(programs: &Programs, url: &str, config: &str) -> Result<Self, Failure> {
+        let home = tempfile::Builder::new().prefix("acg-bench").tempdir()?;
+        prepare(home.path())?;
+        File::create(home.path().join("config.yaml"))?.write_all(config.as_bytes())?;
+        Ok(Self { which: Which::Gateway, programs: programs.clone(), url: url.to_owned(), home })
+    }
+
+    /// The gateway's database.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.home.path().join("home/gateway.db")
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -141,7 +153,7 @@ impl Subject {
         }
     }
 
-    fn pid(&self) -> Option<i32> {
+    pub(crate) fn pid(&self) -> Option<i32> {
         fs::read_to_string(self.pid_file()).ok()?.trim().parse().ok()
     }
 
@@ -153,6 +165,12 @@ impl Subject {
     pub(crate) fn processor_time(&self) -> Option<Duration> {
         machine::processor_time(&self.pid()?.to_string())
     }
+}
+
+/// What a gateway's home needs beside its configuration.
+fn prepare(home: &Path) -> Result<(), Failure> {
+    fs::create_dir(home.join("work"))?;
+    Ok(fs::create_dir(home.join("claude"))?)
 }
 
 impl Drop for Subject {

@@ -216,6 +216,13 @@ impl World {
         std::mem::take(&mut self.events)
     }
 
+    /// Forgets everything that was said and recorded: for loads that go on for hours.
+    pub fn forget(&mut self) {
+        self.messages = Table::default();
+        self.record.rest = Vec::new();
+        self.record.ddp = Vec::new();
+    }
+
     /// Sets the REST limit and forgets what was counted. 0 calls switches it off.
     pub fn set_rest_limit(&mut self, calls: u32, window_ms: i64) {
         self.settings.rest_calls = calls;
