@@ -154,7 +154,7 @@ impl Gateway {
     }
 
     /// Asks it to stop (SIGTERM) and waits for its end. An error if it does not end well.
-    pub async fn stop(mut self, within: Duration) -> Result<(), Failure> {
+    pub async fn stop(&mut self, within: Duration) -> Result<(), Failure> {
         self.signal(Signal::TERM)?;
         let status = self.ended(within).await?;
         if status.success() {

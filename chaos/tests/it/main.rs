@@ -1,3 +1,4 @@
 //! The program under test, killed at every step.
 
+mod matrix;
 mod programs;

@@ -76,7 +76,7 @@ fn run() -> io::Result<ExitCode> {
 /// Answers what comes, until the pipe is closed.
 fn serve(agent: &mut Agent, takes_up: bool) -> io::Result<Over> {
     loop {
-        let frame = match agent.pipes.hear(None)? {
+        let frame = match agent.pipes.hear(None) {
             Heard::Frame(frame) => frame,
             Heard::Nothing => continue,
             Heard::Closed => return Ok(Over::Closed),

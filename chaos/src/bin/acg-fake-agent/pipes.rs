@@ -21,6 +21,7 @@ pub(crate) enum Heard {
 
 pub(crate) struct Pipes {
     frames: Receiver<Value>,
+    out: io::Stdout,
     made: u64,
 }
 
@@ -37,20 +38,20 @@ impl Pipes {
                 }
             }
         });
-        Self { frames, made: 0 }
+        Self { frames, out: io::stdout(), made: 0 }
     }
 
     /// The next frame, within a time or whenever it comes.
-    pub(crate) fn hear(&mut self, within: Option<Duration>) -> io::Result<Heard> {
+    pub(crate) fn hear(&mut self, within: Option<Duration>) -> Heard {
         let heard = match within {
             Some(within) => self.frames.recv_timeout(within),
             None => self.frames.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
-        Ok(match heard {
+        match heard {
             Ok(frame) => Heard::Frame(frame),
             Err(RecvTimeoutError::Timeout) => Heard::Nothing,
             Err(RecvTimeoutError::Disconnected) => Heard::Closed,
-        })
+        }
     }
 
     pub(crate) fn send(&mut self, frame: &Value) -> io::Result<()> {
@@ -59,7 +60,7 @@ impl Pipes {
 
     /// A line that may be no frame.
     pub(crate) fn write(&mut self, line: &str) -> io::Result<()> {
-        let mut out = io::stdout().lock();
+        let mut out = self.out.lock();
         out.write_all(format!("{line}\n").as_bytes())?;
         out.flush()
     }
@@ -85,7 +86,7 @@ impl Pipes {
         self.send(&json!({ "type": "control_response", "response": response }))
     }
 
-    fn event(&mut self, event: Value) -> io::Result<()> {
+    fn event(&mut self, event: &Value) -> io::Result<()> {
         self.send(&json!({"type": "stream_event", "event": event, "parent_tool_use_id": null}))
     }
 
@@ -93,22 +94,22 @@ impl Pipes {
     pub(crate) fn begin_message(&mut self) -> io::Result<String> {
         let id = self.new_id("msg");
         self.send(&json!({"type": "system", "subtype": "status", "status": "requesting"}))?;
-        self.event(json!({"type": "message_start", "message": {"id": id, "role": "assistant"}}))?;
+        self.event(&json!({"type": "message_start", "message": {"id": id, "role": "assistant"}}))?;
         Ok(id)
     }
 
     /// A piece of its text.
     pub(crate) fn delta(&mut self, text: &str) -> io::Result<()> {
         let delta = json!({"type": "text_delta", "text": text});
-        self.event(json!({"type": "content_block_delta", "index": 0, "delta": delta}))
+        self.event(&json!({"type": "content_block_delta", "index": 0, "delta": delta}))
     }
 
     /// One block of it, whole, and its end.
     pub(crate) fn end_message(&mut self, id: &str, block: &Value) -> io::Result<()> {
         let message = json!({"id": id, "role": "assistant", "content": [block]});
         self.send(&json!({"type": "assistant", "message": message, "parent_tool_use_id": null}))?;
-        self.event(json!({"type": "content_block_stop", "index": 0}))?;
-        self.event(json!({"type": "message_stop"}))
+        self.event(&json!({"type": "content_block_stop", "index": 0}))?;
+        self.event(&json!({"type": "message_stop"}))
     }
 
     /// What a tool gave.

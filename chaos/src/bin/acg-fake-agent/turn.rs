@@ -133,7 +133,7 @@ impl Agent {
                 Err(Broken::Stop(Stop::Over(Over::Crashed)))
             }
             Verb::Hang => loop {
-                if let Heard::Closed = self.pipes.hear(None)? {
+                if let Heard::Closed = self.pipes.hear(None) {
                     return Err(Broken::Stop(Stop::Over(Over::Closed)));
                 }
             },
@@ -162,7 +162,7 @@ impl Agent {
 
     /// A moment in which an interrupt is heard.
     fn pause(&mut self) -> Result<(), Broken> {
-        match self.pipes.hear(Some(PAUSE))? {
+        match self.pipes.hear(Some(PAUSE)) {
             Heard::Nothing => Ok(()),
             Heard::Closed => Err(Broken::Stop(Stop::Over(Over::Closed))),
             Heard::Frame(frame) => self.aside(&frame),
@@ -236,7 +236,7 @@ impl Agent {
         let id = self.pipes.new_id("req");
         self.pipes.send(&json!({"type": "control_request", "request_id": id, "request": request}))?;
         loop {
-            match self.pipes.hear(None)? {
+            match self.pipes.hear(None) {
                 Heard::Closed => return Err(Broken::Stop(Stop::Over(Over::Closed))),
                 Heard::Frame(mut frame) => {
                     if frame["type"] == "control_response" && frame["response"]["request_id"] == id.as_str() {

@@ -1,0 +1,331 @@
+//! One case: people speak, the gateway dies at a point, comes back, and all is judged when it is quiet.
+
+use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use acg_chaos::desk::Desk;
+use acg_chaos::gateway::{Gateway, Orders};
+use acg_chaos::journal::What;
+use acg_chaos::speech::{Task, tasks};
+use acg_fault::Point;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep};
+
+use super::audit::{self, Expected, Fate};
+use super::stage::{Platform, ROOMS, Stage};
+
+/// Cases that run at the same time: each is a gateway, its agents and a server.
+static SLOTS: Semaphore = Semaphore::const_new(4);
+/// Longest wait for anything, on a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_mins(1);
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What happens around the death.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scene {
+    /// Three rooms, several messages each, of all kinds; some are said while the gateway is dead.
+    Busy,
+    /// One message in a room whose session is used already.
+    Known,
+    /// One message in a room whose session is new.
+    New,
+    /// A tool whose question outlives the agent's process, and is answered then.
+    Deferred,
+}
+
+/// One row of the matrix.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Case {
+    pub(super) platform: Platform,
+    pub(super) scene: Scene,
+    pub(super) point: Point,
+    /// How often the point is passed before the one that kills.
+    pub(super) passes: u64,
+    /// The policy for turns that were cut off.
+    pub(super) interrupted: &'static str,
+}
+
+impl Case {
+    pub(super) const fn new(platform: Platform, scene: Scene, point: Point) -> Self {
+        Self { platform, scene, point, passes: 0, interrupted: "resume" }
+    }
+
+    pub(super) const fn after(self, passes: u64) -> Self {
+        Self { passes, ..self }
+    }
+
+    pub(super) const fn interrupted(self, interrupted: &'static str) -> Self {
+        Self { interrupted, ..self }
+    }
+}
+
+/// A case under way.
+pub(super) struct Run {
+    case: Case,
+    stage: Stage,
+    desk: Arc<Desk>,
+    gateway: Gateway,
+    /// What was asked for, by room, in order.
+    asked: Vec<(&'static str, Task)>,
+    /// Questions that bob has answered.
+    approved: BTreeSet<String>,
+    /// Whether bob is there.
+    approving: bool,
+    /// What the agent had not heard of when the gateway died.
+    unheard: BTreeSet<String>,
+}
+
+/// Runs a case to its end.
+pub(super) async fn check(case: Case) {
+    let _slot = SLOTS.acquire().await.unwrap();
+    let stage = Stage::open(case.platform).await;
+    let config = format!(
+        "{connector}agents:\n  claude:\n    type: claude\n    command: $AGENT\n    working_directory: work\n    timeout: 400\n    permissions:\n      enabled: true\n      hold: {hold}\n    owner_allowed_tools:\n      - tool: read\nmax_concurrent_turns: 8\ndrain_timeout: 20\ninterrupted: {interrupted}\nwatchers:\n{watchers}",
+        connector = stage.connector(),
+        hold = if case.scene == Scene::Deferred { "200ms" } else { "2m" },
+        interrupted = case.interrupted,
+        watchers = ROOMS.map(|room| format!("  - name: {room}\n    room: {room}\n")).concat(),
+    );
+    let desk = Arc::new(Desk::new(&config).unwrap());
+    let known = matches!(case.scene, Scene::Known | Scene::Deferred);
+    let deadly = Orders { kill: Some((case.point, case.passes + 1)), ..Orders::default() };
+    let first = if known { Orders::default() } else { deadly.clone() };
+    let gateway = stage.start(&desk, first);
+    let mut run = Run {
+        case,
+        stage,
+        desk,
+        gateway,
+        asked: Vec::new(),
+        approved: BTreeSet::new(),
+        approving: case.scene != Scene::Deferred,
+        unheard: BTreeSet::new(),
+    };
+    run.connected().await;
+    if known {
+        run.ask("north", "say m0");
+        run.until_answered().await;
+        run.stop().await;
+        run.gateway = run.stage.start(&run.desk, deadly);
+        run.connected().await;
+    }
+    run.speak().await;
+    run.until_killed().await;
+    run.speak_to_nobody();
+    run.gateway = run.stage.start(&run.desk, Orders::default());
+    run.connected().await;
+    run.approving = true;
+    run.ask("south", "say n1");
+    run.until_answered().await;
+    run.stop().await;
+    run.judge();
+}
+
+impl Run {
+    fn ask(&mut self, room: &'static str, words: &str) {
+        self.asked.extend(tasks(words).into_iter().map(|task| (room, task)));
+        self.stage.say(room, "alice", words);
+    }
+
+    /// What is said before the death.
+    async fn speak(&mut self) {
+        match self.case.scene {
+            Scene::Busy => {
+                self.stage.chat("north", "gina", "good morning to all of you");
+                for (room, words) in [
+                    ("north", "say m1"),
+                    ("south", "slow m2"),
+                    ("west", "tool m3"),
+                    ("north", "long m4"),
+                    ("south", "free m5"),
+                    ("west", "say m6"),
+                    ("north", "say m7"),
+                    ("south", "tool m8"),
+                ] {
+                    self.ask(room, words);
+                }
+            }
+            Scene::Known | Scene::New => self.ask("north", "slow m1"),
+            Scene::Deferred => {
+                self.ask("north", "tool m1");
+                let deferred = |run: &mut Self| {
+                    let journal = run.desk.journal().unwrap();
+                    journal.iter().any(|entry| matches!(entry.what, What::Deferred { .. }))
+                };
+                self.until("the call to be deferred", deferred).await;
+                self.approving = true;
+            }
+        }
+    }
+
+    /// What is said while nothing listens.
+    fn speak_to_nobody(&mut self) {
+        if self.case.scene == Scene::Busy {
+            self.ask("north", "say d1");
+            self.ask("west", "free d2");
+        }
+    }
+
+    async fn connected(&mut self) {
+        if let Err(error) = self.gateway.until_connected(PATIENCE).await {
+            self.fail(&error.to_string());
+        }
+    }
+
+    /// Waits for something, while bob approves what he is asked.
+    async fn until(&mut self, what: &str, mut is_so: impl FnMut(&mut Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_so(self) {
+            if Instant::now() > deadline {
+                self.fail(&format!("waited in vain for {what}"));
+            }
+            self.approve();
+            sleep(LOOK).await;
+        }
+    }
+
+    fn approve(&mut self) {
+        if !self.approving {
+            return;
+        }
+        for room in ROOMS {
+            let posts = self.stage.posts(room);
+            let text = audit::text_of(&posts);
+            for (code, post) in audit::questions(&posts) {
+                if audit::closings(&text, &code) == 0 && self.approved.insert(code.clone()) {
+                    self.stage.reply(room, "bob", &post, &format!("approve {code}"));
+                }
+            }
+        }
+    }
+
+    async fn until_killed(&mut self) {
+        let point = self.case.point.name();
+        self.until(&format!("the death at {point}"), |run| run.gateway.has_ended().unwrap().is_some()).await;
+        let status = self.gateway.has_ended().unwrap().unwrap();
+        if status.signal() != Some(9) {
+            self.fail(&format!("it was to kill itself at {point} and ended with {status}"));
+        }
+        let journal = self.desk.journal().unwrap();
+        let heard: BTreeSet<String> = journal
+            .iter()
+            .filter_map(|entry| match &entry.what {
+                What::Prompt { text } => Some(tasks(text)),
+                _ => None,
+            })
+            .flatten()
+            .map(|task| task.mark)
+            .collect();
+        self.unheard = self
+            .asked
+            .iter()
+            .map(|(_, task)| task.mark.clone())
+            .filter(|mark| !heard.contains(mark))
+            .collect();
+    }
+
+    fn fates(&self) -> Vec<(Task, Fate)> {
+        let rooms = ROOMS.map(|room| (room, audit::text_of(&self.stage.posts(room))));
+        let text = |name: &str| rooms.iter().find(|(room, _)| *room == name).map_or("", |(_, text)| text);
+        self.asked.iter().map(|(room, task)| (task.clone(), audit::fate(text(room), task))).collect()
+    }
+
+    /// What may be without an answer: a turn that is given up in words, or silently by policy. With `resume` that is
+    /// one whose prompt the agent never got, in a session that it therefore does not know.
+    fn may_be_left(&self, room: &str) -> BTreeSet<String> {
+        let text = audit::text_of(&self.stage.posts(room));
+        let told = audit::given_up(&text) == 1;
+        match (self.case.interrupted, self.case.scene) {
+            ("resume", _) if told => self.unheard.clone(),
+            ("resume", _) => BTreeSet::new(),
+            ("ask", _) if told => BTreeSet::from(["m1".to_owned()]),
+            ("drop", _) => BTreeSet::from(["m1".to_owned()]),
+            _ => BTreeSet::new(),
+        }
+    }
+
+    /// Waits until every request has its answer, and nothing is under way any more.
+    async fn until_answered(&mut self) {
+        let all = |run: &mut Self| {
+            if let Some(status) = run.gateway.has_ended().unwrap() {
+                run.fail(&format!("the gateway ended ({status})"));
+            }
+            let left: BTreeSet<String> = ROOMS.iter().flat_map(|room| run.may_be_left(room)).collect();
+            run.fates()
+                .iter()
+                .all(|(task, fate)| matches!(fate, Fate::Answered(_)) || left.contains(&task.mark))
+        };
+        self.until("every answer", all).await;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.approve();
+            let status = self.desk.status().await.unwrap();
+            let queues = &status["queues"];
+            let busy = ["inbox_waiting", "inbox_running", "outbox_pending"];
+            if busy.iter().all(|name| queues[name] == 0) {
+                return;
+            }
+            if Instant::now() > deadline {
+                self.fail(&format!("it does not come to rest: {status}"));
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Stops it in order, so that nothing can come any more.
+    async fn stop(&mut self) {
+        if let Err(error) = self.gateway.stop(PATIENCE).await {
+            self.fail(&error.to_string());
+        }
+    }
+
+    fn judge(&self) {
+        let mut faults = Vec::new();
+        for room in ROOMS {
+            let tasks: Vec<Task> =
+                self.asked.iter().filter(|(other, _)| *other == room).map(|(_, task)| task.clone()).collect();
+            let left = self.may_be_left(room);
+            let expected = Expected { room, tasks: &tasks, may_be_left: &left };
+            faults.extend(audit::room_faults(&expected, &self.stage.posts(room)));
+        }
+        faults.extend(audit::journal_faults(&self.desk.journal().unwrap(), &self.fates()));
+        let hits = self.desk.points().get(self.case.point.name()).copied().unwrap_or_default();
+        if hits <= self.case.passes {
+            faults.push(format!("the point was reached {hits} times"));
+        }
+        if !faults.is_empty() {
+            self.fail(&faults.join("\n"));
+        }
+    }
+
+    /// Ends the test with everything that is known.
+    fn fail(&self, why: &str) -> ! {
+        let rooms: Vec<String> = ROOMS
+            .iter()
+            .flat_map(|room| {
+                let short = |text: &str| text.chars().take(160).collect::<String>();
+                self.stage
+                    .posts(room)
+                    .into_iter()
+                    .map(move |post| format!("#{room}: {:?}", short(&post.text)))
+            })
+            .collect();
+        let journal: Vec<String> = self
+            .desk
+            .journal()
+            .unwrap_or_default()
+            .iter()
+            .map(|entry| format!("{} {} {:?}", entry.pid, entry.session, entry.what))
+            .collect();
+        panic!(
+            "{:?}\n{why}\n--- rooms\n{}\n--- journal\n{}\n--- points {:?}\n--- log\n{}",
+            self.case,
+            rooms.join("\n"),
+            journal.join("\n"),
+            self.desk.points(),
+            self.desk.log_tail()
+        )
+    }
+}
