@@ -153,7 +153,7 @@ fn select(connection: &Connection, filter: &AuditFilter) -> Result<Vec<AuditRow>
     all(connection, &sql, params![filter.room, filter.user, filter.since.map(|since| since.0), limit], read)
 }
 
-fn check(connection: &Connection) -> Result<AuditCheck, StoreError> {
+pub(crate) fn check(connection: &Connection) -> Result<AuditCheck, StoreError> {
     let broken = |seq: i64, reason: &str| Ok(AuditCheck::Broken { seq, reason: reason.to_owned() });
     let point = match checkpoint(connection) {
         Err(StoreError::BadRow(_)) => return broken(0, "the checkpoint cannot be read"),

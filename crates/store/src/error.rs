@@ -35,8 +35,8 @@ pub enum OpenError {
     },
     /// A later version of the program wrote it.
     #[error(
-        "{} has schema {found}, this version knows up to {known}: start the version that wrote it, \
-         or give this one another home",
+        "{} has schema {found}, this version knows up to {known}, and left it as it is: start the version that wrote \
+         it, restore a backup of before the update, or give this version another home",
         path.display()
     )]
     Newer {
@@ -49,7 +49,9 @@ pub enum OpenError {
     },
     /// Not a database, or one with broken pages.
     #[error(
-        "{} is damaged ({detail}) and was left as it is: put a backup in its place, or move it away to start empty",
+        "{} is damaged ({detail}) and was left as it is: put a backup in its place with 'agent-chat-gateway restore \
+         FILE', which keeps the damaged one beside it; or move it away with its -wal and -shm to start anew, without \
+         sessions, allowances, the record of decisions, and what waits to be answered or posted",
         path.display()
     )]
     Damaged {
@@ -60,6 +62,18 @@ pub enum OpenError {
         /// SQLite's error, if the damage showed as one.
         source: Option<rusqlite::Error>,
     },
+    /// A restore was cut off while it put files in place.
+    #[error(
+        "{} is half restored: the restore of a backup was cut off. Run 'agent-chat-gateway restore FILE' again; what was \
+         there before is kept beside it, and {} goes when it is done",
+        path.display(), mark.display()
+    )]
+    HalfRestored {
+        /// The file.
+        path: PathBuf,
+        /// What says so.
+        mark: PathBuf,
+    },
     /// A database of some other program.
     #[error("{} belongs to another program and was left as it is: choose another home", path.display())]
     Foreign {
@@ -67,7 +81,10 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// Some other process holds it.
-    #[error("{} is locked by another process: end that process (a backup tool, a database shell) and try again", path.display())]
+    #[error(
+        "{} is locked by another process: end that process (a backup tool, a database shell) and try again",
+        path.display()
+    )]
     Locked {
         /// The file.
         path: PathBuf,
@@ -108,16 +125,19 @@ impl OpenError {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The store was closed, or its thread has ended.
-    #[error("the store is closed")]
+    #[error("the store is closed: the gateway is stopping")]
     Closed,
     /// The disk is full or cannot be written. Later calls are tried anew.
-    #[error("the database could not be written: free space on its disk")]
+    #[error("the database could not be written, and nothing of this was stored: free space on its disk")]
     Full(#[source] Arc<rusqlite::Error>),
     /// A row holds what this version cannot read.
-    #[error("the database holds a value that this version cannot read")]
+    #[error(
+        "the database holds a value that this version cannot read: another version or program wrote it; go back to \
+         that version or restore a backup"
+    )]
     BadRow(#[source] Arc<rusqlite::Error>),
     /// Anything else SQLite says.
-    #[error("the database refused")]
+    #[error("the database refused, and nothing of this was stored")]
     Sql(#[source] Arc<rusqlite::Error>),
     /// The room was never opened.
     #[error("room {0} is not known")]

@@ -8,15 +8,19 @@
 //! share one commit; each is all or nothing by itself. A future that is dropped does not take its write back:
 //! what is in the queue is carried out. A read sees every write whose future had resolved before.
 
+mod admission;
 mod approvals;
 mod audit;
+mod backup;
 mod commands;
 mod conversations;
 mod counts;
 mod error;
 mod grants;
+mod health;
 mod import;
 mod inbox;
+mod missed;
 mod model;
 mod open;
 mod outbox;
@@ -24,6 +28,8 @@ mod own;
 mod people;
 #[cfg(test)]
 mod plans;
+mod rate;
+mod retention;
 mod rooms;
 mod rows;
 mod sessions;
@@ -34,7 +40,11 @@ mod watchers;
 mod words;
 mod writer;
 
+pub use backup::{Backup, BackupError, Contents, Restore, Restored};
 pub use error::{OpenError, StoreError};
+pub use health::WriteTrouble;
 pub use import::{Import, ImportRow, ImportSession, LookError, Present};
+pub use missed::{MissedMessage, Skipped};
 pub use model::*;
+pub use retention::{OldMark, OldMessages, Removed};
 pub use store::Store;

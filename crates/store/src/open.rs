@@ -36,7 +36,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// page then shows when it is read.
 const CHECKED: u64 = 8 * 1024 * 1024;
 
+/// What `PRAGMA auto_vacuum` says of a file whose free pages can be given back in small steps.
+pub(crate) const INCREMENTAL: i64 = 2;
+
 pub(crate) fn file(path: &Path) -> Result<Connection, OpenError> {
+    must_not_be_half_restored(path)?;
     create(path).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
     check_head(path)?;
     let unclean = length(&beside(path, "-wal")) > 0;
@@ -89,7 +93,34 @@ pub(crate) fn read_only(path: &Path) -> rusqlite::Result<Connection> {
     }
 }
 
+/// A restore that was cut off may have left the database of now beside the log of before, or none at all.
+fn must_not_be_half_restored(path: &Path) -> Result<(), OpenError> {
+    let mark = half_restored(path);
+    if mark.exists() { Err(OpenError::HalfRestored { path: path.to_owned(), mark }) } else { Ok(()) }
+}
+
+/// Stands beside the database while a restore is at work.
+pub(crate) fn half_restored(path: &Path) -> PathBuf {
+    beside(path, "-restoring")
+}
+
+/// For a copy of what is in the file, whichever version wrote it: the connection, and its schema. Changes nothing.
+pub(crate) fn to_copy(path: &Path) -> Result<(Connection, i64), OpenError> {
+    must_exist(path)?;
+    let sql = |source| OpenError::from_sql(path.to_owned(), source);
+    let connection = read_only(path).map_err(sql)?;
+    connection.busy_timeout(PATIENCE).map_err(sql)?;
+    let found = inspect(&connection, path)?;
+    if found == 0 {
+        let detail = "it is empty".to_owned();
+        return Err(OpenError::Damaged { path: path.to_owned(), detail, source: None });
+    }
+    connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;").map_err(sql)?;
+    Ok((connection, found))
+}
+
 fn must_exist(path: &Path) -> Result<(), OpenError> {
+    must_not_be_half_restored(path)?;
     match std::fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Err(OpenError::Missing { path: path.to_owned() })
@@ -161,7 +192,7 @@ fn restrict(_path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
@@ -202,7 +233,7 @@ fn inspect(connection: &Connection, path: &Path) -> Result<i64, OpenError> {
     Ok(found)
 }
 
-fn check_pages(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+pub(crate) fn check_pages(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let detail: String = connection
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
         .map_err(|source| OpenError::from_sql(path.to_owned(), source))?;
@@ -227,6 +258,10 @@ fn set_up(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
+    if version == 0 {
+        // Only possible before the first table.
+        connection.pragma_update(None, "auto_vacuum", INCREMENTAL)?;
+    }
     set_up(connection)?;
     for (number, migration) in (1_i64..).zip(MIGRATIONS).filter(|(number, _)| *number > version) {
         let transaction = connection.transaction()?;
@@ -241,4 +276,26 @@ fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
 
 fn number(connection: &Connection, sql: &str) -> rusqlite::Result<i64> {
     connection.query_row(sql, [], |row| row.get(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the promise of a commit stands on; the flushes themselves are SQLite's.
+    #[test]
+    fn every_connection_that_writes_flushes_each_commit() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("acg.db");
+        for open in [file, existing] {
+            let connection = open(&path).unwrap();
+            let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+            assert_eq!(mode, "wal");
+            // 2 is FULL: the log is flushed with each commit, not only when it is emptied.
+            assert_eq!(number(&connection, "PRAGMA synchronous").unwrap(), 2);
+            assert_eq!(number(&connection, "PRAGMA fullfsync").unwrap(), 1);
+            assert_eq!(number(&connection, "PRAGMA foreign_keys").unwrap(), 1);
+            assert_eq!(number(&connection, "PRAGMA auto_vacuum").unwrap(), INCREMENTAL);
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use crate::{approvals, audit, commands, counts, grants, inbox, open, outbox, turns};
+use crate::{admission, approvals, audit, commands, counts, grants, inbox, open, outbox, retention, turns};
 
 fn plan(connection: &Connection, sql: &str) -> String {
     let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
@@ -17,13 +17,17 @@ fn hot_queries_use_an_index() {
     let connection = open::memory().unwrap();
     let queries = [
         inbox::CONVERSATIONS_WAITING.to_owned(),
-        inbox::ROOMS_WAITING.to_owned(),
+        inbox::next_rows_sql(),
+        admission::RECENT.to_owned(),
         inbox::next_waiting_sql(),
         format!("{} WHERE i.turn = ?1 ORDER BY i.id", inbox::SELECT),
         outbox::ROOMS_WITH_PARTS.to_owned(),
         outbox::next_sql(),
+        outbox::ahead_sql(),
+        outbox::UNTOLD.to_owned(),
         turns::UNFINISHED.to_owned(),
         counts::INBOX.to_owned(),
+        counts::REFUSED.to_owned(),
         counts::OUTBOX.to_owned(),
         turns::DEFERRED.to_owned(),
         approvals::by_code_sql(),
@@ -36,11 +40,27 @@ fn hot_queries_use_an_index() {
         grants::covering_sql(),
         grants::SAME.to_owned(),
         grants::END_OF_SESSION.to_owned(),
+        retention::TOOLS_OF_TURN.to_owned(),
     ];
     for query in queries {
         let plan = plan(&connection, &query);
         assert!(plan.contains("INDEX"), "{query}: {plan}");
         assert!(!plan.contains("SCAN"), "{query}: {plan}");
+    }
+}
+
+/// Found in order of age, from where the last look ended: no sorting, no row that is not old.
+#[test]
+fn old_rows_are_found_by_their_own_index() {
+    let connection = open::memory().unwrap();
+    for (query, index) in [
+        (retention::OLD_MESSAGES, "inbox_finished"),
+        (retention::OLD_PARTS, "outbox_settled"),
+        (retention::OLD_TURNS, "turns_ended"),
+    ] {
+        let plan = plan(&connection, query);
+        assert!(plan.contains(&format!("INDEX {index} ((")), "{query}: {plan}");
+        assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{query}: {plan}");
     }
 }
 

@@ -9,8 +9,9 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::health::Health;
 use crate::writer::{self, Command, Work};
-use crate::{OpenError, StoreError, open};
+use crate::{OpenError, StoreError, WriteTrouble, open};
 
 /// The database. Cheap to clone; all clones speak to one thread.
 ///
@@ -25,6 +26,7 @@ struct Inner {
     /// `None` only while being dropped.
     queue: Option<mpsc::Sender<Command>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    health: Arc<Health>,
 }
 
 impl Store {
@@ -53,11 +55,18 @@ impl Store {
 
     fn start(connection: Connection, path: &Path) -> Result<Self, OpenError> {
         let (queue, commands) = mpsc::channel(writer::QUEUE);
+        let health = Arc::new(Health::default());
+        let of_writer = Arc::clone(&health);
         let thread = std::thread::Builder::new()
             .name("acg-store".to_owned())
-            .spawn(move || writer::run(connection, commands))
+            .spawn(move || writer::run(connection, commands, &of_writer))
             .map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
-        Ok(Self { inner: Arc::new(Inner { queue: Some(queue), thread: Mutex::new(Some(thread)) }) })
+        Ok(Self { inner: Arc::new(Inner { queue: Some(queue), thread: Mutex::new(Some(thread)), health }) })
+    }
+
+    /// What is wrong if the last writes failed for want of a disk that takes them; `None` once one succeeds.
+    pub fn write_trouble(&self) -> Option<WriteTrouble> {
+        self.inner.health.trouble()
     }
 
     /// Carries out what is queued, empties the write-ahead log and ends the thread. Every later call, through any

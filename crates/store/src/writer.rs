@@ -8,6 +8,7 @@ use rusqlite::{Connection, MAIN_DB};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::StoreError;
+use crate::health::Health;
 
 /// Most jobs that wait for the thread; callers beyond that wait for room.
 pub(crate) const QUEUE: usize = 256;
@@ -21,6 +22,8 @@ pub(crate) trait Job: Send {
     fn run(&mut self, connection: &Connection) -> bool;
     /// Whether the kept result is an error.
     fn has_failed(&self) -> bool;
+    /// The kept result, if it says that the disk takes no more.
+    fn full(&self) -> Option<&StoreError>;
     /// Gives the kept result to the caller.
     fn answer(self: Box<Self>);
     /// Gives an error to the caller, in place of the result.
@@ -63,6 +66,10 @@ where
         matches!(self.result, Some(Err(_)))
     }
 
+    fn full(&self) -> Option<&StoreError> {
+        self.result.as_ref()?.as_ref().err().filter(|error| matches!(error, StoreError::Full(_)))
+    }
+
     fn answer(self: Box<Self>) {
         // A caller that went away needs no answer; what it asked for is done.
         drop(self.caller.send(self.result.unwrap_or(Err(StoreError::Closed))));
@@ -74,7 +81,7 @@ where
 }
 
 /// The thread's life: until [`Command::Close`] comes or every sender is gone.
-pub(crate) fn run(connection: Connection, mut queue: mpsc::Receiver<Command>) {
+pub(crate) fn run(connection: Connection, mut queue: mpsc::Receiver<Command>, health: &Health) {
     let mut closers = Vec::new();
     while let Some(first) = queue.blocking_recv() {
         let mut writes = Vec::new();
@@ -98,7 +105,7 @@ pub(crate) fn run(connection: Connection, mut queue: mpsc::Receiver<Command>) {
             // Takes nothing new; what is in the queue still comes out.
             queue.close();
         }
-        write(&connection, writes);
+        write(&connection, writes, health);
     }
     let closed = finish(connection);
     for caller in closers {
@@ -118,24 +125,44 @@ fn finish(connection: Connection) -> Result<(), StoreError> {
 }
 
 /// Commits the jobs together; if that cannot be, each by itself, so that one does not take the others along.
-fn write(connection: &Connection, mut jobs: Vec<Box<dyn Job>>) {
+fn write(connection: &Connection, mut jobs: Vec<Box<dyn Job>>, health: &Health) {
     if jobs.is_empty() {
         return;
     }
-    match commit(connection, &mut jobs) {
+    match observed(connection, &mut jobs, health) {
         Ok(()) => jobs.into_iter().for_each(Job::answer),
         Err(Failed::ToBegin(error)) => jobs.into_iter().for_each(|job| job.fail(error.clone())),
         Err(Failed::Undone(error)) => {
-            tracing::warn!(%error, jobs = jobs.len(), "a shared commit failed");
+            if !matches!(error, StoreError::Full(_)) {
+                tracing::warn!(%error, jobs = jobs.len(), "a shared commit failed");
+            }
             for job in jobs {
-                write_alone(connection, job);
+                write_alone(connection, job, health);
             }
         }
     }
 }
 
-fn write_alone(connection: &Connection, mut job: Box<dyn Job>) {
-    match commit(connection, std::slice::from_mut(&mut job)) {
+/// A commit, and what it shows of the disk. One that changed nothing shows nothing.
+fn observed(connection: &Connection, jobs: &mut [Box<dyn Job>], health: &Health) -> Result<(), Failed> {
+    let before = connection.total_changes();
+    let result = commit(connection, jobs);
+    let full = match &result {
+        Err(Failed::ToBegin(error) | Failed::Undone(error)) if matches!(error, StoreError::Full(_)) => {
+            Some(error)
+        }
+        _ => jobs.iter().find_map(|job| job.full()),
+    };
+    match full {
+        Some(error) => health.failed(error),
+        None if result.is_ok() && connection.total_changes() != before => health.written(),
+        None => {}
+    }
+    result
+}
+
+fn write_alone(connection: &Connection, mut job: Box<dyn Job>, health: &Health) {
+    match observed(connection, std::slice::from_mut(&mut job), health) {
         Ok(()) => job.answer(),
         // Its own error says more than that of the transaction.
         Err(_) if job.has_failed() => job.answer(),
@@ -238,7 +265,7 @@ mod tests {
             Ok(0)
         });
         let (last, last_answer) = insert(2);
-        write(&connection, vec![first, broken, last]);
+        write(&connection, vec![first, broken, last], &Health::default());
         assert_eq!(first_answer.blocking_recv().unwrap().unwrap(), 1);
         assert!(matches!(broken_answer.blocking_recv().unwrap(), Err(StoreError::Sql(_))));
         assert_eq!(last_answer.blocking_recv().unwrap().unwrap(), 2);
@@ -258,7 +285,7 @@ mod tests {
             Err(StoreError::Closed)
         });
         let (last, last_answer) = insert(2);
-        write(&connection, vec![first, broken, last]);
+        write(&connection, vec![first, broken, last], &Health::default());
         assert_eq!(first_answer.blocking_recv().unwrap().unwrap(), 1);
         assert!(matches!(broken_answer.blocking_recv().unwrap(), Err(StoreError::Closed)));
         assert_eq!(last_answer.blocking_recv().unwrap().unwrap(), 2);
@@ -281,7 +308,7 @@ mod tests {
             crate::rows::change(connection, "INSERT INTO child (n) VALUES (99)", [])?;
             Ok(0)
         });
-        write(&connection, vec![first, broken]);
+        write(&connection, vec![first, broken], &Health::default());
         assert_eq!(first_answer.blocking_recv().unwrap().unwrap(), 1);
         assert!(broken_answer.blocking_recv().unwrap().is_err());
         assert_eq!(numbers(&connection), [1]);
@@ -304,7 +331,7 @@ mod tests {
         }
         let (caller, closed) = oneshot::channel();
         sender.try_send(Command::Close(caller)).ok().unwrap();
-        run(connection, receiver);
+        run(connection, receiver, &Health::default());
         for answer in answers {
             assert!(answer.blocking_recv().unwrap().is_ok());
         }
@@ -329,13 +356,20 @@ mod tests {
         let (first, first_answer) = insert(1);
         let (large, large_answer) = fill();
         let (last, last_answer) = insert(2);
-        write(&connection, vec![first, large, last]);
+        let health = Health::default();
+        write(&connection, vec![first, large, last], &health);
         assert_eq!(first_answer.blocking_recv().unwrap().unwrap(), 1);
         assert!(matches!(large_answer.blocking_recv().unwrap(), Err(StoreError::Full(_))));
         assert_eq!(last_answer.blocking_recv().unwrap().unwrap(), 2);
+        assert_eq!(health.trouble(), None, "the last write went well");
+        let (large, large_answer) = fill();
+        write(&connection, vec![large], &health);
+        assert!(matches!(large_answer.blocking_recv().unwrap(), Err(StoreError::Full(_))));
+        assert!(health.trouble().unwrap().reason.contains("full"));
         connection.pragma_update(None, "max_page_count", 1000).unwrap();
         let (again, again_answer) = fill();
-        write(&connection, vec![again]);
+        write(&connection, vec![again], &health);
+        assert_eq!(health.trouble(), None);
         assert_eq!(again_answer.blocking_recv().unwrap().unwrap(), 5);
         assert_eq!(numbers(&connection), [1, 2, 5]);
     }

@@ -4,6 +4,7 @@
 
 mod approvals;
 mod audit;
+mod backup;
 mod beside;
 mod deferred;
 mod files;
@@ -14,7 +15,9 @@ mod inbox;
 mod marks;
 mod migrate;
 mod outbox;
+mod power;
 mod races;
+mod retention;
 mod sessions;
 mod support;
 mod turns;
