@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use acg_config::{Kinds, LoadRequest, Loaded};
+use acg_config::{Config, Diagnostic, DiagnosticKind, Kinds, LoadRequest, Loaded};
 
 use crate::failure::Failure;
 use crate::home::user_home;
@@ -18,13 +18,36 @@ pub(crate) fn kinds() -> Kinds {
 /// Loads the file at `path`.
 pub(crate) fn load(path: &Path) -> Loaded {
     let home = user_home();
-    acg_config::load(LoadRequest {
+    let mut loaded = acg_config::load(LoadRequest {
         path,
         text: None,
         env: &|name| std::env::var(name).ok(),
         kinds: &kinds(),
         home_dir: home.as_deref(),
-    })
+    });
+    let talking = loaded.config.as_ref().map(of_stdio).unwrap_or_default();
+    if talking.len() > 1 {
+        loaded.config = None;
+        loaded.errors.push(Diagnostic {
+            file: path.to_owned(),
+            line: 0,
+            column: 0,
+            key: "connectors".to_owned(),
+            message: format!(
+                "only one connector may talk over standard input and output (these would: {}).",
+                talking.join(", ")
+            ),
+            help: Some("set 'command' for the others".to_owned()),
+            kind: DiagnosticKind::Value,
+        });
+    }
+    loaded
+}
+
+/// The connectors that talk over the gateway's own standard input and output.
+pub(crate) fn of_stdio(config: &Config) -> Vec<String> {
+    let talking = config.connectors.iter().filter(|connector| acg_connectors::script::uses_stdio(connector));
+    talking.map(|connector| format!("'{}'", connector.name)).collect()
 }
 
 /// Prints every fault; the failure that stands for them has been told already.

@@ -56,6 +56,10 @@ pub(crate) fn detached(common: &Common, home: &Home, wait: Wait) -> ExitCode {
             let faults: Vec<String> = loaded.errors.iter().map(ToString::to_string).collect();
             return Err(Refusal::Failed(Failure::new(faults.join("; "))));
         }
+        if let Some(name) = loaded.config.iter().flat_map(configuration::of_stdio).next() {
+            let what = format!("connector {name} talks over standard input and output, which only 'run' has");
+            return Err(Failure::new(what).next("set 'command' for it, or use 'run'").into());
+        }
         gateway(common, home, loaded, Audience::Nobody, handshake.clone(), wait)
     });
     match done {

@@ -15,5 +15,6 @@ mod lifecycle;
 mod logs;
 mod no_faults;
 mod policy;
+mod script;
 mod self_chat;
 mod texts;
