@@ -206,3 +206,9 @@ pub fn audit(seen: &Seen, sent: &[String], journal: &[Entry], rules: &Rules) -> 
     report.violations.dedup();
     report
 }
+
+/// The code of a question of the gateway, and the mark of what it is about.
+pub fn question(post: &Post) -> Option<(&str, &str)> {
+    let asks = post.ours && words::kind(&post.text) == words::Kind::Question;
+    asks.then(|| words::code(&post.text).zip(words::asked_for(&post.text))).flatten()
+}

@@ -64,7 +64,12 @@ impl World {
 
     /// Every message of a room, oldest first, system messages and thread replies among them.
     pub fn messages(&self, rid: &str) -> Vec<Message> {
-        self.messages.of_room(rid).map(Message::of).collect()
+        self.messages_from(rid, 0)
+    }
+
+    /// The same without the first `skip`, for who has seen those.
+    pub fn messages_from(&self, rid: &str, skip: usize) -> Vec<Message> {
+        self.messages.of_room(rid).skip(skip).map(Message::of).collect()
     }
 
     /// A system message: counted, told, but never the room's last message.

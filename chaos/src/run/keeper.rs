@@ -1,0 +1,190 @@
+//! The gateway's lives: it is started again whenever it is gone, until the run ends.
+//!
+//! Owns the process. An end that nobody ordered is a finding.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use acg_fault::Plant;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+
+use super::plan::Lives;
+use super::stage::Stage;
+use crate::Failure;
+use crate::gateway::{Gateway, Orders};
+
+/// Between two looks whether it still runs.
+const LOOK: Duration = Duration::from_millis(20);
+/// Between the end of one life and the next.
+const BETWEEN: Duration = Duration::from_millis(100);
+/// How long it may take to stop: `drain_timeout`, the flush, and a machine that is busy.
+const STOP: Duration = Duration::from_secs(60);
+const SIGKILL: i32 = 9;
+
+/// What the keeper is told.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Command {
+    Kill,
+    Freeze(Duration),
+    Stop,
+    /// No life is told to die any more; with `true` the next one begins now.
+    Calm(bool),
+    /// The gateway stops for good.
+    End,
+}
+
+/// What became of the lives.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) started: usize,
+    /// Killed at a fault point, by its name.
+    pub(super) killed_at: BTreeMap<&'static str, usize>,
+    pub(super) killed: usize,
+    pub(super) stopped: usize,
+    /// Ends that nobody ordered.
+    pub(super) unordered: Vec<String>,
+}
+
+impl Tally {
+    pub(super) fn text(&self) -> String {
+        let mut text = format!(
+            "{:>8}  gateways started; {} killed, {} stopped; killed at a point:",
+            self.started, self.killed, self.stopped
+        );
+        for (point, times) in &self.killed_at {
+            // Writing to a String cannot fail.
+            let _ = write!(text, " {point} {times}");
+        }
+        text.push('\n');
+        text
+    }
+}
+
+/// The other end, for who gives commands.
+#[derive(Debug)]
+pub(super) struct Bell {
+    commands: mpsc::Sender<(Command, oneshot::Sender<()>)>,
+}
+
+impl Bell {
+    /// Tells, and waits until it is done.
+    pub(super) async fn ring(&self, command: Command) -> Result<(), Failure> {
+        let (done, is_done) = oneshot::channel();
+        self.commands.send((command, done)).await.map_err(|_| "the keeper is gone")?;
+        let answer = timeout(STOP * 2, is_done).await.map_err(|_| "the keeper does not answer")?;
+        answer.map_err(|_| "the keeper is gone".into())
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Keeper<'a> {
+    stage: &'a Stage,
+    lives: Option<Lives>,
+    plants: Vec<Plant>,
+    tally: &'a Mutex<Tally>,
+    commands: mpsc::Receiver<(Command, oneshot::Sender<()>)>,
+}
+
+impl<'a> Keeper<'a> {
+    pub(super) fn new(
+        stage: &'a Stage,
+        lives: Lives,
+        plants: Vec<Plant>,
+        tally: &'a Mutex<Tally>,
+    ) -> (Self, Bell) {
+        let (bell, commands) = mpsc::channel(4);
+        (Self { stage, lives: Some(lives), plants, tally, commands }, Bell { commands: bell })
+    }
+
+    fn count(&self, change: impl FnOnce(&mut Tally)) {
+        change(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Keeps it alive until it is told to end.
+    pub(super) async fn run(mut self) -> Result<(), Failure> {
+        loop {
+            let kill = self.lives.as_mut().and_then(Lives::next);
+            let orders = Orders { kill, plants: self.plants.clone(), ..Orders::default() };
+            let mut gateway = Gateway::start(&self.stage.desk, orders)?;
+            self.count(|tally| tally.started += 1);
+            let status = loop {
+                if let Some(status) = gateway.has_ended()? {
+                    break status;
+                }
+                let heard = timeout(LOOK, self.commands.recv()).await;
+                let Ok(command) = heard else { continue };
+                let Some((command, done)) = command else { return Ok(()) };
+                let end = self.obey(&mut gateway, command).await?;
+                // Who asked may have given up.
+                let _given_up = done.send(());
+                if end {
+                    return Ok(());
+                }
+            };
+            self.judge(status, kill.map(|(point, _)| point.name()));
+            sleep(BETWEEN).await;
+        }
+    }
+
+    /// True: this was the last life.
+    async fn obey(&mut self, gateway: &mut Gateway, command: Command) -> Result<bool, Failure> {
+        match command {
+            Command::Kill => gateway.kill().await?,
+            Command::Freeze(time) => {
+                // It may have ended just now.
+                if gateway.freeze().is_ok() {
+                    sleep(time).await;
+                    gateway.thaw()?;
+                }
+            }
+            Command::Calm(fresh) => {
+                self.lives = None;
+                if fresh {
+                    gateway.kill().await?;
+                }
+            }
+            Command::Stop => self.stop(gateway).await?,
+            Command::End => {
+                self.stop(gateway).await?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn stop(&mut self, gateway: &mut Gateway) -> Result<(), Failure> {
+        if gateway.has_ended()?.is_some() {
+            return Ok(());
+        }
+        if let Err(words) = gateway.stop(STOP).await {
+            if gateway.has_ended()?.is_none() {
+                self.count(|tally| tally.unordered.push(format!("did not stop: {words}")));
+                gateway.kill().await?;
+            }
+        } else {
+            self.count(|tally| tally.stopped += 1);
+        }
+        Ok(())
+    }
+
+    fn judge(&self, status: ExitStatus, point: Option<&'static str>) {
+        if status.success() {
+            return;
+        }
+        self.count(|tally| match (status.signal(), point) {
+            (Some(SIGKILL), point) => {
+                tally.killed += 1;
+                // By its own hand or by a command that came before: who kills makes no difference to the promise.
+                if let Some(point) = point {
+                    *tally.killed_at.entry(point).or_default() += 1;
+                }
+            }
+            _ => tally.unordered.push(format!("ended with {status}")),
+        });
+    }
+}
