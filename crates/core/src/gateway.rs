@@ -3,6 +3,7 @@
 //! Owns supervision. Every task it starts is tracked and has ended when [`Gateway::stop`] returns.
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use acg_config::Config;
 use acg_store::{Store, StoreError};
 use acg_types::{AgentName, Clock, ConnectorName, ConversationId, Role};
 use jiff::tz::TimeZone;
-use tokio::sync::{Notify, Semaphore, broadcast, watch};
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
@@ -20,14 +21,15 @@ use crate::approvals::{self, Broker};
 use crate::caller::AgentHandle;
 use crate::connector::Connector;
 use crate::handle::Control;
-use crate::hub::{AgentPart, ConnectorPart, CoreError, Hub, INNER_RETRY, Phases, lock};
+use crate::hub::{AgentPart, ConnectorPart, CoreError, Hub, Phases, lock};
 use crate::intake::ConnectorIntake;
 use crate::lanes::Lanes;
 use crate::recover;
 use crate::report::Handle;
 use crate::roster::Roster;
-use crate::turn::Chain;
+use crate::turn::{Chain, Gathering, Places};
 use crate::vault::Vault;
+use crate::waiting::Waiting;
 use crate::watchers::Watchers;
 
 /// How long the outbox may be flushed at a stop, while the platform takes it.
@@ -105,10 +107,11 @@ impl Gateway {
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
         let hub = Arc::new(build(parts).await?);
         recover::recover(&hub).await?;
+        let waiting = recover::count_waiting(&hub).await?;
         let connections = TaskTracker::new();
         for part in hub.connectors.values() {
-            hub.tasks.spawn(follow_waiting(Arc::clone(&hub), Arc::clone(part)));
-            part.waiting_changed.notify_one();
+            let (waits, stop) = (Arc::clone(part), hub.phases.turns.clone());
+            hub.tasks.spawn(async move { waits.waiting.publish(stop).await });
             let intake = Arc::new(ConnectorIntake::new(Arc::clone(&hub), Arc::clone(part)));
             let connector = Arc::clone(&part.connector);
             let stop = hub.phases.connections.clone();
@@ -118,7 +121,8 @@ impl Gateway {
             hub.tasks.spawn(probe(Arc::clone(part), hub.phases.turns.clone()));
         }
         hub.tasks.spawn(approvals::keep_time(Arc::clone(&hub)));
-        recover::wake_all(&hub).await?;
+        hub.tasks.spawn(crate::upkeep::keep(Arc::clone(&hub)));
+        recover::wake_all(&hub, &waiting).await?;
         Ok(Self { hub, connections })
     }
 
@@ -240,8 +244,7 @@ async fn build(parts: Parts) -> Result<Hub, StartError> {
             approval_rooms: Mutex::default(),
             opened: Mutex::default(),
             platform_clock: Mutex::default(),
-            waiting: watch::Sender::new(Arc::default()),
-            waiting_changed: Notify::new(),
+            waiting: Waiting::default(),
             config: entry.clone(),
         };
         connector_parts.insert(name.clone(), Arc::new(part));
@@ -255,8 +258,10 @@ async fn build(parts: Parts) -> Result<Hub, StartError> {
         agent_parts.insert(name.clone(), Arc::new(part));
         agent_order.push(name);
     }
-    let slots = usize::try_from(config.limits.max_concurrent_turns).unwrap_or(1).max(1);
     Ok(Hub {
+        places: Places::new(config.limits.max_concurrent_turns, config.limits.max_turns_per_room),
+        gathering: Arc::new(Gathering::new(&config)),
+        resets: AtomicU64::new(0),
         dialect: config.dialect,
         limits: config.limits,
         roles: config.roles,
@@ -268,14 +273,12 @@ async fn build(parts: Parts) -> Result<Hub, StartError> {
         agent_order,
         agents: agent_parts,
         watchers: Mutex::new(watchers),
-        turn_slots: Arc::new(Semaphore::new(slots)),
         conversations: Lanes::default(),
         outboxes: Lanes::default(),
         running: Mutex::default(),
         interrupted: Mutex::default(),
         parked: Mutex::default(),
         broker: Broker::default(),
-        busy_said: Mutex::default(),
         settled: broadcast::Sender::new(1024),
         tasks: TaskTracker::new(),
         phases: Phases::default(),
@@ -311,30 +314,6 @@ fn zone(name: Option<&str>) -> TimeZone {
         // Checked when the configuration was read.
         Some(name) => TimeZone::get(name).unwrap_or(TimeZone::UTC),
         None => TimeZone::system(),
-    }
-}
-
-/// Keeps the list of rooms with waiting messages true, off the path of messages.
-async fn follow_waiting(hub: Arc<Hub>, part: Arc<ConnectorPart>) {
-    let stop = hub.phases.turns.clone();
-    while stop.run_until_cancelled(part.waiting_changed.notified()).await.is_some() {
-        match hub.store.rooms_waiting(&part.config.name).await {
-            Ok(rooms) => {
-                part.waiting.send_if_modified(|known| {
-                    let changed = **known != rooms;
-                    if changed {
-                        *known = Arc::new(rooms);
-                    }
-                    changed
-                });
-            }
-            Err(StoreError::Closed) => return,
-            Err(error) => {
-                warn!(%error, "The waiting rooms could not be read; trying again.");
-                stop.run_until_cancelled(tokio::time::sleep(INNER_RETRY)).await;
-                part.waiting_changed.notify_one();
-            }
-        }
     }
 }
 

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use acg_config::Limits;
 use acg_store::Counts;
 use acg_types::{AgentName, ConnectorName, RoomId, SessionId, WatcherName};
 
@@ -100,6 +101,10 @@ pub struct StatusReport {
     pub unconfirmed: Vec<(ConnectorName, String)>,
     /// Turns running now, with room name and for how long.
     pub running_turns: Vec<(String, Duration)>,
+    /// What is wrong while the disk takes nothing.
+    pub storage: Option<String>,
+    /// The limits in force.
+    pub limits: Limits,
 }
 
 /// Why a command was not carried out. The texts are those that scripts of the Python program know.

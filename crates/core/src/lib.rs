@@ -17,13 +17,16 @@ mod gateway;
 mod hub;
 mod intake;
 mod lanes;
+mod missed;
 mod notices;
 mod prompt;
 mod recover;
 mod report;
 mod roster;
 mod turn;
+mod upkeep;
 mod vault;
+mod waiting;
 mod watchers;
 
 pub use gateway::{Controls, Gateway, Parts, StartError};

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use acg_config::Confinement;
@@ -174,7 +175,8 @@ impl Control for Handle {
         }
         info!(watcher = %watcher.name, "Watcher resumed.");
         for conversation in self.conversations_of(&watcher).await? {
-            self.0.wake_conversation(conversation.id);
+            let key = &conversation.key;
+            self.0.wake_conversation(conversation.id, &key.connector, &key.room);
         }
         Ok(())
     }
@@ -182,6 +184,7 @@ impl Control for Handle {
     async fn reset(&self, watcher: &str, connector: Option<&str>) -> Result<(), CommandError> {
         let watcher = self.watcher(watcher, connector)?;
         for conversation in self.conversations_of(&watcher).await? {
+            self.0.resets.fetch_add(1, Ordering::SeqCst);
             let running = lock(&self.0.running).get(&conversation.id).map(|running| running.cancel.clone());
             if let Some(cancel) = running {
                 cancel.cancel();
@@ -318,6 +321,8 @@ impl Control for Handle {
             counts,
             unconfirmed,
             running_turns,
+            storage: self.0.store.write_trouble().map(|trouble| crate::upkeep::in_words(&trouble)),
+            limits: self.0.limits.clone(),
         })
     }
 

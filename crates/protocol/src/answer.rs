@@ -109,6 +109,9 @@ pub struct StatusData {
     pub unconfirmed: Vec<Unconfirmed>,
     /// Turns running now.
     pub running_turns: Vec<RunningTurn>,
+    /// What is wrong while the disk takes nothing; absent when all is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<String>,
 }
 
 /// One connector in the answer to `status`.
@@ -186,14 +189,68 @@ pub struct QueueCounts {
     pub inbox_waiting: u64,
     /// Messages in a running turn.
     pub inbox_running: u64,
-    /// Messages refused because a queue was full.
+    /// Messages refused.
     pub inbox_refused: u64,
+    /// Why they were.
+    #[serde(default)]
+    pub refused: RefusedCounts,
     /// Parts to be posted.
     pub outbox_pending: u64,
     /// Parts the platform refused for good.
     pub outbox_failed: u64,
     /// Parts whose fate is unknown.
     pub outbox_ambiguous: u64,
+    /// Parts that could not be posted in time.
+    #[serde(default)]
+    pub outbox_expired: u64,
+}
+
+/// Refused messages by the reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedCounts {
+    /// As many messages waited in the conversation as may.
+    pub queue_full: u64,
+    /// As many of the person's waited there as may.
+    pub share_full: u64,
+    /// The person sent more in a time than they may.
+    pub rate_limited: u64,
+    /// Said while nobody listened, and too old or too many to be answered one by one.
+    pub missed: u64,
+}
+
+/// The limits in force; 0 is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitsLine {
+    /// Most messages that wait in one conversation.
+    pub max_queue_depth: u32,
+    /// Most turns at the same time.
+    pub max_concurrent_turns: u32,
+    /// Most turns at the same time in one room.
+    pub max_turns_per_room: u32,
+    /// How much one person may send; absent: as much as they like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLine>,
+    /// How much of what waits becomes one turn; absent: each message is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collect: Option<CollectLine>,
+}
+
+/// How many messages may be sent in a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RateLine {
+    /// How many.
+    pub messages: u32,
+    /// In how many milliseconds.
+    pub per_ms: u64,
+}
+
+/// How much becomes one turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CollectLine {
+    /// Most messages.
+    pub messages: u32,
+    /// Most characters of their texts.
+    pub characters: u32,
 }
 
 /// A name that moved to another account.

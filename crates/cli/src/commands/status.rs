@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use acg_gateway::control::Client;
-use acg_protocol::{AgentLine, Answer, ConnectorLine, LinkState, Request, StatusData};
+use acg_protocol::{
+    AgentLine, Answer, ConnectorLine, LimitsLine, LinkState, RefusedCounts, Request, StatusData,
+};
 use acg_types::{Clock, SystemClock, Timestamp};
 use serde_json::json;
 
@@ -83,13 +85,22 @@ fn body(data: &StatusData, output: &Output) {
     }
     let queues = data.queues;
     output.line(format_args!(
-        "Inbox:    {} waiting, {} in a turn, {} refused",
-        queues.inbox_waiting, queues.inbox_running, queues.inbox_refused
+        "Inbox:    {} waiting, {} in a turn, {} refused{}",
+        queues.inbox_waiting,
+        queues.inbox_running,
+        queues.inbox_refused,
+        reasons(queues.refused)
     ));
     output.line(format_args!(
-        "Outbox:   {} to post, {} failed, {} ambiguous",
-        queues.outbox_pending, queues.outbox_failed, queues.outbox_ambiguous
+        "Outbox:   {} to post, {} failed, {} ambiguous, {} expired",
+        queues.outbox_pending, queues.outbox_failed, queues.outbox_ambiguous, queues.outbox_expired
     ));
+    if let Some(limits) = &data.limits {
+        output.line(format_args!("Limits:   {}", limits_line(limits)));
+    }
+    if let Some(trouble) = &data.storage {
+        output.line(format_args!("Storage:  {} {}", output.tone(Tone::Bad, "✗"), printable(trouble)));
+    }
     for turn in &data.running_turns {
         let seconds = turn.for_ms / 1000;
         output.line(format_args!("Turn:     {} for {seconds} s", printable(&turn.room)));
@@ -101,6 +112,41 @@ fn body(data: &StatusData, output: &Output) {
             "{mark} '{name}' is another account now on {connector} and has no role until you run: agent-chat-gateway users confirm {name} --connector {connector}"
         ));
     }
+}
+
+/// Why messages were refused: ` (2 queue full, 1 rate limited)`, or nothing.
+fn reasons(refused: RefusedCounts) -> String {
+    let reasons = [
+        (refused.queue_full, "queue full"),
+        (refused.share_full, "person's share full"),
+        (refused.rate_limited, "rate limited"),
+        (refused.missed, "missed"),
+    ];
+    let reasons: Vec<String> =
+        reasons.iter().filter(|(count, _)| *count > 0).map(|(count, why)| format!("{count} {why}")).collect();
+    if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) }
+}
+
+fn limits_line(limits: &LimitsLine) -> String {
+    let most = |count: u32| if count == 0 { "no limit".to_owned() } else { count.to_string() };
+    let mut line = format!(
+        "turns {}, in a room {}; queue {}",
+        limits.max_concurrent_turns,
+        most(limits.max_turns_per_room),
+        most(limits.max_queue_depth)
+    );
+    if let Some(rate) = limits.rate_limit {
+        let seconds = Duration::from_millis(rate.per_ms).as_secs_f64();
+        line.push_str(&format!("; a person {} messages in {seconds} s", rate.messages));
+    }
+    match limits.collect {
+        Some(collect) => line.push_str(&format!(
+            "; in one turn {} messages, {} characters",
+            collect.messages, collect.characters
+        )),
+        None => line.push_str("; each message a turn"),
+    }
+    line
 }
 
 fn connector_line(connector: &ConnectorLine, output: &Output) -> String {
@@ -156,7 +202,25 @@ fn age_of_pid_file(home: &Home) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use acg_protocol::{CollectLine, RateLine};
+
     use super::*;
+
+    #[test]
+    fn refusals_are_told_by_reason_and_limits_in_one_line() {
+        assert_eq!(reasons(RefusedCounts::default()), "");
+        let refused = RefusedCounts { queue_full: 5, rate_limited: 2, ..RefusedCounts::default() };
+        assert_eq!(reasons(refused), " (5 queue full, 2 rate limited)");
+        let mut limits =
+            LimitsLine { max_queue_depth: 100, max_concurrent_turns: 8, ..LimitsLine::default() };
+        assert_eq!(limits_line(&limits), "turns 8, in a room no limit; queue 100; each message a turn");
+        limits.rate_limit = Some(RateLine { messages: 20, per_ms: 60_000 });
+        limits.collect = Some(CollectLine { messages: 50, characters: 20_000 });
+        assert_eq!(
+            limits_line(&limits),
+            "turns 8, in a room no limit; queue 100; a person 20 messages in 60 s; in one turn 50 messages, 20000 characters"
+        );
+    }
 
     #[test]
     fn parts_are_told_in_one_line_each() {

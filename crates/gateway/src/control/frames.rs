@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use acg_core::connector::Link;
-use acg_core::handle::{ContextState, StatusReport, WatcherInfo};
+use acg_core::handle::{ContextState, Limits, StatusReport, WatcherInfo};
 use acg_protocol as wire;
 
 pub(super) fn watcher(info: WatcherInfo) -> wire::WatcherLine {
@@ -59,20 +59,43 @@ pub(super) fn status(report: StatusReport, version: &str) -> wire::StatusData {
             inbox_waiting: report.counts.inbox_waiting,
             inbox_running: report.counts.inbox_running,
             inbox_refused: report.counts.inbox_refused,
+            refused: wire::RefusedCounts {
+                queue_full: report.counts.refused_queue_full,
+                share_full: report.counts.refused_share_full,
+                rate_limited: report.counts.refused_rate_limited,
+                missed: report.counts.refused_missed,
+            },
             outbox_pending: report.counts.outbox_pending,
             outbox_failed: report.counts.outbox_failed,
             outbox_ambiguous: report.counts.outbox_ambiguous,
+            outbox_expired: report.counts.outbox_expired,
         },
         unconfirmed: report
             .unconfirmed
             .into_iter()
             .map(|(connector, username)| wire::Unconfirmed { connector: connector.to_string(), username })
             .collect(),
+        storage: report.storage,
         running_turns: report
             .running_turns
             .into_iter()
             .map(|(room, since)| wire::RunningTurn { room, for_ms: milliseconds(since) })
             .collect(),
+        limits: Some(limits(&report.limits)),
+    }
+}
+
+fn limits(limits: &Limits) -> wire::LimitsLine {
+    wire::LimitsLine {
+        max_queue_depth: limits.max_queue_depth,
+        max_concurrent_turns: limits.max_concurrent_turns,
+        max_turns_per_room: limits.max_turns_per_room,
+        rate_limit: limits
+            .rate_limit
+            .map(|rate| wire::RateLine { messages: rate.messages, per_ms: milliseconds(rate.per) }),
+        collect: limits
+            .collect
+            .map(|collect| wire::CollectLine { messages: collect.messages, characters: collect.characters }),
     }
 }
 

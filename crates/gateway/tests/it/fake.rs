@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use acg_core::connector::{Health, Link};
 use acg_core::handle::{
-    AgentInfoLine, CommandError, ConnectorInfo, ContextState, Control, SendRequest, StatusReport, WatcherInfo,
+    AgentInfoLine, CommandError, ConnectorInfo, ContextState, Control, Limits, SendRequest, StatusReport,
+    WatcherInfo,
 };
 use acg_store::Counts;
 use acg_types::{RoomId, SessionId, Timestamp};
@@ -128,12 +129,19 @@ impl Control for FakeControl {
                 inbox_waiting: 1,
                 inbox_running: 2,
                 inbox_refused: 3,
+                refused_queue_full: 2,
+                refused_share_full: 0,
+                refused_rate_limited: 1,
+                refused_missed: 0,
                 outbox_pending: 4,
                 outbox_failed: 5,
                 outbox_ambiguous: 6,
+                outbox_expired: 7,
             },
             unconfirmed: vec![("rc".into(), "alice".to_owned())],
             running_turns: vec![("general".to_owned(), Duration::from_millis(1500))],
+            storage: Some("disk full".to_owned()),
+            limits: Limits::default(),
         })
     }
 
