@@ -131,6 +131,12 @@ pub fn opencode_config(model: &MockModel) -> Value {
 /// The models cost 1 and 2 dollars a million tokens.
 pub fn opencode(place: &Place, model: &MockModel) -> Option<Setup> {
     let program = tools::require("opencode")?;
+    // It would install a package for plugins here, and hold up the first turn until that has failed. These files say
+    // that it is there.
+    let folder = place.home().join(".config/opencode");
+    fs::create_dir_all(folder.join("node_modules")).unwrap();
+    let lock = json!({"packages": {"": {"dependencies": {"@opencode-ai/plugin": "*"}}}});
+    fs::write(folder.join("package-lock.json"), lock.to_string()).unwrap();
     let config = opencode_config(model).to_string();
     let env = [
         ("OPENCODE_CONFIG_CONTENT", config.as_str()),
@@ -146,7 +152,7 @@ pub fn opencode(place: &Place, model: &MockModel) -> Option<Setup> {
 }
 
 /// What `$CODEX_HOME/config.toml` holds. A failed request is repeated once: the five times that are usual make
-/// each error take seconds.
+/// each error take seconds. Without the two features off it clones its plugins from the network at every start.
 pub fn codex_config(model: &MockModel) -> String {
     let url = model.openai_url();
     format!(
@@ -155,6 +161,9 @@ model_provider = "mock"
 approval_policy = "on-request"
 sandbox_mode = "read-only"
 check_for_update_on_startup = false
+[features]
+plugins = false
+apps = false
 [analytics]
 enabled = false
 [model_providers.mock]

@@ -21,7 +21,7 @@
 //! | `[[stall]]` | begin to answer, then say nothing more |
 //! | `[[drop]]` | begin to answer, then cut the connection |
 //! | `[[hang]]` | take the request and never answer |
-//! | `[[error:CODE,TIMES]]` | fail with this HTTP status; with TIMES only that often for this prompt |
+//! | `[[error:CODE,TIMES]]` | fail with this HTTP status; with TIMES only that often for this prompt. Gemini's 429 is the quota of a day without TIMES, and that of a minute with it |
 //! | `[[overflow]]` | refuse the prompt as too long, in the API's own words |
 //! | `[[usage:IN,OUT]]` | report so many tokens (default 1000 and 20) |
 //! | `[[echo:system]]` | answer with the system prompt |

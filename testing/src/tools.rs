@@ -22,7 +22,8 @@ pub fn claude() -> Option<PathBuf> {
 /// The folder of the ripgrep that comes with Codex, if it is installed.
 pub(crate) fn ripgrep_folder() -> Option<PathBuf> {
     let packages = root().join("codex/node_modules/@openai").read_dir().ok()?;
-    let vendors = packages.filter_map(|package| package.ok()?.path().join("vendor").read_dir().ok()).flatten();
+    let vendors =
+        packages.filter_map(|package| package.ok()?.path().join("vendor").read_dir().ok()).flatten();
     let folders = vendors.filter_map(|vendor| Some(vendor.ok()?.path().join("codex-path")));
     folders.filter_map(|folder| folder.canonicalize().ok()).find(|folder| folder.join("rg").is_file())
 }

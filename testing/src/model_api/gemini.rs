@@ -117,8 +117,9 @@ pub(super) fn frames(answer: &Answer, id: &str, asked: &Conversation) -> Vec<Fra
     frames
 }
 
-/// The body of an error.
-pub(super) fn error(code: u16, message: &str) -> Value {
+/// The body of an error. A rate that is exceeded for long is the quota of a day, else that of a minute: the first is
+/// said to the user at once, the second tried again ten times, which takes minutes.
+pub(super) fn error(code: u16, message: &str, lasting: bool) -> Value {
     let status = match code {
         400 => "INVALID_ARGUMENT",
         401 => "UNAUTHENTICATED",
@@ -127,7 +128,15 @@ pub(super) fn error(code: u16, message: &str) -> Value {
         503 => "UNAVAILABLE",
         _ => "INTERNAL",
     };
-    json!({"error": {"code": code, "message": message, "status": status}})
+    let mut error = json!({"code": code, "message": message, "status": status});
+    if code == 429 {
+        let id = if lasting { "GenerateRequestsPerDay" } else { "GenerateRequestsPerMinute" };
+        let quota =
+            json!({"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [{"quotaId": id}]});
+        let retry = json!({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1s"});
+        error["details"] = json!([quota, retry]);
+    }
+    json!({"error": error})
 }
 
 /// What the model says of a prompt that is too long.

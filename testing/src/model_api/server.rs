@@ -144,7 +144,7 @@ async fn gemini_call(
 
 async fn answer(shared: Arc<Shared>, api: Api, call: String, headers: HeaderMap, body: Bytes) -> Response {
     let Ok(body) = serde_json::from_slice::<Value>(&body) else {
-        return failure(api, 400, "the body is no JSON");
+        return failure(api, 400, "the body is no JSON", true);
     };
     let request = Request::new(api, &call, &headers, body);
     let plan = plan(&request);
@@ -153,7 +153,7 @@ async fn answer(shared: Arc<Shared>, api: Api, call: String, headers: HeaderMap,
     match plan {
         Plan::Hang => std::future::pending().await,
         Plan::Answer(answer) => respond(&shared, &answer, &request),
-        Plan::TooLong => failure(api, 400, too_long(api)),
+        Plan::TooLong => failure(api, 400, too_long(api), true),
         Plan::Error { code, times, otherwise } => {
             let spent = {
                 let mut failures = lock(&shared.failures);
@@ -164,7 +164,7 @@ async fn answer(shared: Arc<Shared>, api: Api, call: String, headers: HeaderMap,
             if spent {
                 respond(&shared, &otherwise, &request)
             } else {
-                failure(api, code, &format!("mock {code}"))
+                failure(api, code, &format!("mock {code}"), times.is_none())
             }
         }
     }
@@ -199,12 +199,12 @@ fn too_long(api: Api) -> &'static str {
     }
 }
 
-fn failure(api: Api, code: u16, message: &str) -> Response {
+fn failure(api: Api, code: u16, message: &str, lasting: bool) -> Response {
     let status = StatusCode::from_u16(code).unwrap();
     let error = match api {
         Api::Messages => messages::error(code, message),
         Api::Chat | Api::Responses => chat::error(code, message),
-        Api::Gemini => gemini::error(code, message),
+        Api::Gemini => gemini::error(code, message, lasting),
     };
     (status, Json(error)).into_response()
 }

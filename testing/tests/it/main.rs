@@ -7,6 +7,7 @@
     reason = "tests fail by panicking and print what they counted"
 )]
 
+mod agents;
 mod independent_clients;
 mod layers;
 mod rocketchat;
