@@ -38,6 +38,11 @@ const FLUSH_WAIT: Duration = Duration::from_secs(5);
 const OFFLINE_WAIT: Duration = Duration::from_secs(3);
 /// How long agents and connectors may take to end after they were told to.
 const END_WAIT: Duration = Duration::from_secs(10);
+/// The same, where everything is to end at once. An agent's processes end without us, too: their launcher sees that
+/// the gateway is gone.
+const HURRIED_END: Duration = Duration::from_millis(300);
+/// How long the store may take to put its log away. Everything is safe on the disk before: the next start does it.
+const STORE_WAIT: Duration = Duration::from_secs(5);
 /// How long the check of an agent may take.
 const PROBE_WAIT: Duration = Duration::from_mins(1);
 
@@ -137,7 +142,8 @@ impl Gateway {
     }
 
     /// Stops in order: take nothing more in, let turns end up to `drain_timeout`, post what can be posted,
-    /// disconnect, close the store. `hurry` cuts every wait short; nothing that was accepted is lost by it.
+    /// disconnect, close the store. Every step has a bound: without turns it is over within 20 s, whatever hangs.
+    /// `hurry` cuts every wait short; nothing that was accepted is lost by it.
     pub async fn stop(self, hurry: CancellationToken) {
         let phases = self.hub.phases.clone();
         phases.intake.cancel();
@@ -164,26 +170,57 @@ impl Gateway {
             () = hurry.cancelled() => {}
         }
         phases.delivery.cancel();
-        tokio::select! {
-            () = self.say_offline() => {}
-            () = tokio::time::sleep(OFFLINE_WAIT) => debug!("Offline notices took too long."),
-            () = hurry.cancelled() => {}
-        }
-        let agents = async {
-            for part in self.hub.agents.values() {
-                part.backend.shutdown().await;
+        self.end_parts(&hurry).await;
+        self.close_store(&hurry).await;
+    }
+
+    /// Ends agents, connectors and what is left of the lanes, all at the same time.
+    async fn end_parts(&self, hurry: &CancellationToken) {
+        let agents =
+            futures_util::future::join_all(self.hub.agents.values().map(|part| part.backend.shutdown()));
+        let connections = async {
+            tokio::select! {
+                () = self.say_offline() => {}
+                () = tokio::time::sleep(OFFLINE_WAIT) => debug!("Offline notices took too long."),
+                () = hurry.cancelled() => {}
             }
+            self.hub.phases.connections.cancel();
+            self.connections.close();
+            self.connections.wait().await;
         };
-        phases.connections.cancel();
-        self.connections.close();
         let ending = async {
-            tokio::join!(agents, self.hub.tasks.wait(), self.connections.wait());
+            tokio::join!(agents, self.hub.tasks.wait(), connections);
         };
-        if tokio::time::timeout(END_WAIT, ending).await.is_err() {
-            warn!("A part did not end in time.");
+        let hurried = async {
+            hurry.cancelled().await;
+            tokio::time::sleep(HURRIED_END).await;
+        };
+        tokio::select! {
+            () = ending => {}
+            () = tokio::time::sleep(END_WAIT) => warn!("A part did not end in time."),
+            () = hurried => info!("Not everything ended at once; it ends with the gateway."),
         }
-        if let Err(error) = self.hub.store.close().await {
-            warn!(%error, "The store did not close cleanly.");
+    }
+
+    async fn close_store(&self, hurry: &CancellationToken) {
+        let hurried = async {
+            hurry.cancelled().await;
+            tokio::time::sleep(HURRIED_END).await;
+        };
+        let late = tokio::select! {
+            closed = self.hub.store.close() => {
+                if let Err(error) = closed {
+                    warn!(%error, "The store did not close cleanly.");
+                }
+                false
+            }
+            () = tokio::time::sleep(STORE_WAIT) => true,
+            () = hurried => true,
+        };
+        if late {
+            warn!("The store takes long to close; its log is put away at the next start.");
+            // The last handle waits for the store's thread: this one is never dropped.
+            std::mem::forget(self.hub.store.clone());
         }
     }
 

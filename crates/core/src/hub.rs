@@ -3,6 +3,7 @@
 //! Owns no behaviour of its own but starting a lane when there is work. Must never hold a lock over a wait.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use acg_types::{
     Timestamp, TurnId,
 };
 use jiff::tz::TimeZone;
-use tokio::sync::{Notify, Semaphore, broadcast, watch};
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,7 +24,9 @@ use crate::approvals::Broker;
 use crate::connector::{Capabilities, Connector, Link};
 use crate::lanes::Lanes;
 use crate::roster::Roster;
+use crate::turn::{Gathering, Places};
 use crate::vault::Vault;
+use crate::waiting::Waiting;
 use crate::watchers::Watchers;
 
 /// One connector and what the core keeps for it.
@@ -43,8 +46,8 @@ pub(crate) struct ConnectorPart {
     pub(crate) opened: Mutex<HashMap<RoomId, Timestamp>>,
     /// The platform's clock as last heard, and when that was on ours.
     pub(crate) platform_clock: Mutex<Option<(Timestamp, Instant)>>,
-    pub(crate) waiting: watch::Sender<Arc<Vec<RoomId>>>,
-    pub(crate) waiting_changed: Notify,
+    /// Rooms in which messages wait.
+    pub(crate) waiting: Waiting,
 }
 
 /// One agent and what the core keeps for it.
@@ -97,7 +100,12 @@ pub(crate) struct Hub {
     pub(crate) agent_order: Vec<AgentName>,
     pub(crate) agents: HashMap<AgentName, Arc<AgentPart>>,
     pub(crate) watchers: Mutex<Watchers>,
-    pub(crate) turn_slots: Arc<Semaphore>,
+    /// How many turns run at the same time.
+    pub(crate) places: Arc<Places>,
+    /// What becomes one turn.
+    pub(crate) gathering: Arc<Gathering>,
+    /// How often sessions were reset: raised before a reset looks for running turns.
+    pub(crate) resets: AtomicU64,
     pub(crate) conversations: Lanes<ConversationId>,
     pub(crate) outboxes: Lanes<(ConnectorName, RoomId)>,
     pub(crate) running: Mutex<HashMap<ConversationId, Running>>,
@@ -105,7 +113,6 @@ pub(crate) struct Hub {
     /// Turns that wait for people while no process runs. No other turn of their conversation begins.
     pub(crate) parked: Mutex<HashMap<ConversationId, UnfinishedTurn>>,
     pub(crate) broker: Broker,
-    pub(crate) busy_said: Mutex<HashMap<ConversationId, Instant>>,
     pub(crate) settled: broadcast::Sender<Settled>,
     /// Lanes and everything else that must end before the store closes.
     pub(crate) tasks: TaskTracker,
@@ -118,10 +125,16 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Hub {
-    /// Tells that a conversation has work.
-    pub(crate) fn wake_conversation(self: &Arc<Self>, conversation: ConversationId) {
+    /// Tells that a conversation has work. `connector`, `room`: where it is.
+    pub(crate) fn wake_conversation(
+        self: &Arc<Self>,
+        conversation: ConversationId,
+        connector: &ConnectorName,
+        room: &RoomId,
+    ) {
         if !self.phases.turns.is_cancelled() && self.conversations.wake(&conversation) {
-            self.tasks.spawn(crate::turn::lane(Arc::clone(self), conversation));
+            let room = (connector.clone(), room.clone());
+            self.tasks.spawn(crate::turn::lane(Arc::clone(self), conversation, room));
         }
     }
 
@@ -136,13 +149,6 @@ impl Hub {
         }
     }
 
-    /// Tells that messages of a connector began or ceased to wait.
-    pub(crate) fn waiting_changed(&self, connector: &ConnectorName) {
-        if let Some(part) = self.connectors.get(connector) {
-            part.waiting_changed.notify_one();
-        }
-    }
-
     /// Cuts a text into parts for one room, each with a key of its own.
     pub(crate) fn parts(
         &self,
@@ -151,8 +157,11 @@ impl Hub {
         text: &str,
         turn: Option<TurnId>,
     ) -> Result<Vec<NewPart>, RandomError> {
-        let limit =
-            self.connectors.get(&place.connector).map_or(4000, |part| part.capabilities.max_text_utf16);
+        let limit = self.longest(&place.connector);
+        // Words of the gateway that answer nobody wait as long as it takes; questions have deadlines of their own.
+        let answers = kind != OutgoingKind::Notice || turn.is_some();
+        let wait = self.limits.reply_expires.filter(|_| answers);
+        let expires_at = wait.map(|wait| self.clock.now().after(wait));
         crate::chunk::split(text, limit)
             .into_iter()
             .map(|text| {
@@ -164,9 +173,15 @@ impl Hub {
                     kind,
                     text,
                     turn,
+                    expires_at,
                 })
             })
             .collect()
+    }
+
+    /// Longest part that a connector posts, in UTF-16 code units.
+    pub(crate) fn longest(&self, connector: &ConnectorName) -> usize {
+        self.connectors.get(connector).map_or(4000, |part| part.capabilities.max_text_utf16)
     }
 
     /// Stores a notice of the gateway and wakes the room's outbox.

@@ -13,11 +13,15 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
-use crate::connector::{Accepted, Binding, Inbound, Intake, IntakeError, Reaction, RoomProgress, Wanted};
+use crate::connector::{
+    Accepted, Binding, Inbound, Intake, IntakeError, Missed, Reaction, RoomProgress, Wanted,
+};
 use crate::hub::{ConnectorPart, CoreError, Hub, Place, lock};
 
 mod accept;
 mod answers;
+mod missed;
+mod refusal;
 
 #[derive(Debug)]
 pub(crate) struct ConnectorIntake {
@@ -118,6 +122,10 @@ impl Intake for ConnectorIntake {
         result
     }
 
+    async fn settle_missed(&self, missed: &Missed) -> Result<Vec<Accepted>, IntakeError> {
+        self.take_in_missed(missed).await
+    }
+
     fn awaits_reaction(&self, room: &RoomId, message: &MessageId) -> bool {
         self.part.capabilities.reactions && self.hub.broker.shown_by(&self.name, room, message).is_some()
     }
@@ -131,11 +139,11 @@ impl Intake for ConnectorIntake {
 
     async fn withdraw(&self, room: &RoomId, message: &MessageId) -> Result<bool, IntakeError> {
         let withdrawn = self.hub.store.withdraw(&self.name, room, message).await.map_err(stored)?;
-        if withdrawn {
+        if withdrawn > 0 {
             info!(connector = %self.name, "A waiting message was deleted on the platform and is not answered.");
-            self.hub.waiting_changed(&self.name);
+            self.part.waiting.take(room, withdrawn);
         }
-        Ok(withdrawn)
+        Ok(withdrawn > 0)
     }
 
     async fn advance(&self, room: &RoomId, cursor: Timestamp) -> Result<(), IntakeError> {
@@ -145,7 +153,7 @@ impl Intake for ConnectorIntake {
     }
 
     fn waiting_rooms(&self) -> watch::Receiver<Arc<Vec<RoomId>>> {
-        self.part.waiting.subscribe()
+        self.part.waiting.follow()
     }
 
     async fn last_alive(&self) -> Result<Option<Timestamp>, IntakeError> {
@@ -154,6 +162,10 @@ impl Intake for ConnectorIntake {
 
     async fn alive(&self, at: Timestamp) -> Result<(), IntakeError> {
         *lock(&self.part.platform_clock) = Some((at, Instant::now()));
+        if self.hub.phases.intake.is_cancelled() {
+            // Nothing is taken in any more: what is said from now on is missed, and must be looked for from here.
+            return Ok(());
+        }
         self.hub.store.connector_alive(&self.name, at).await.map_err(stored)
     }
 

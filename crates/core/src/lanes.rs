@@ -32,6 +32,13 @@ impl<K: Eq + Hash + Clone> Lanes<K> {
         true
     }
 
+    /// Called by the task before it looks for work: what woke it until now, it will find.
+    pub(crate) fn looks(&self, key: &K) {
+        if let Some(woken) = self.running.lock().unwrap_or_else(PoisonError::into_inner).get_mut(key) {
+            *woken = false;
+        }
+    }
+
     /// Called by the task when it found no work. `true`: it was woken since and must look again. `false`: the
     /// lane is closed, the task must end.
     pub(crate) fn again(&self, key: &K) -> bool {
@@ -74,6 +81,21 @@ mod tests {
         assert!(lanes.again(&1), "woken since: look again");
         assert!(!lanes.again(&1), "nothing more: close");
         assert!(lanes.wake(&1), "a closed lane starts anew");
+    }
+
+    #[test]
+    fn what_came_before_the_look_needs_no_other_look() {
+        let lanes = Lanes::default();
+        lanes.wake(&1);
+        lanes.wake(&1);
+        lanes.looks(&1);
+        assert!(!lanes.again(&1));
+        lanes.wake(&1);
+        lanes.looks(&1);
+        lanes.wake(&1);
+        assert!(lanes.again(&1), "woken after the look");
+        lanes.looks(&2);
+        assert!(lanes.wake(&2), "looking opens no lane");
     }
 
     #[test]

@@ -2,7 +2,11 @@
 //!
 //! Owns texts only. Must never hold an agent's or platform's error text: those are for the log.
 
+use std::time::Duration;
+
 use acg_types::{EndReason, SessionId, TurnEnd};
+
+use crate::approvals::notice::duration;
 
 pub(crate) const BUSY: &str = "⚠️ Server busy — your message was dropped. Please retry.";
 pub(crate) const TIMED_OUT: &str = "⏱️ Request timed out. Please try again.";
@@ -37,15 +41,39 @@ pub(crate) fn failed(session: &SessionId) -> String {
     format!("❌ Agent failed to process the request. Please try again. (ref: {})", reference(session))
 }
 
-/// After a restart, for a turn that cannot be gone on with. The name is outside data: what could break the
-/// mention or the Markdown is left out.
+/// After a restart, for a turn that cannot be gone on with.
 pub(crate) fn interrupted(username: &str) -> String {
-    let username: String =
-        username.chars().filter(|c| c.is_alphanumeric() || matches!(c, '.' | '_' | '-')).take(64).collect();
+    let username = mention(username);
     format!(
-        "⚠️ @{username}, the gateway was interrupted while the agent worked on your message, and it is not known \
+        "⚠️ {username}, the gateway was interrupted while the agent worked on your message, and it is not known \
          how far it came. It was not run again. Please look at what was done, and send the message again if you still need it."
     )
+}
+
+/// To somebody of whom as many messages wait as may.
+pub(crate) fn share_full(username: &str, share: u32) -> String {
+    format!(
+        "⚠️ {}, your message was dropped: {share} of yours wait here already, and no more may. Please wait for an answer.",
+        mention(username)
+    )
+}
+
+/// To somebody who sends too many messages.
+pub(crate) fn too_fast(username: &str, messages: u32, per: Duration, wait: Duration) -> String {
+    // Rounded up: who waits that long is heard.
+    let wait = Duration::from_secs(wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX));
+    format!(
+        "⚠️ {}, your message was dropped: you may send {messages} in {}. Please try again in {}.",
+        mention(username),
+        duration(per),
+        duration(wait)
+    )
+}
+
+/// A person's name in a text. It is outside data: what could break the mention or the Markdown is left out.
+fn mention(username: &str) -> String {
+    let plain = username.chars().filter(|c| c.is_alphanumeric() || matches!(c, '.' | '_' | '-')).take(64);
+    std::iter::once('@').chain(plain).collect()
 }
 
 /// The first eight characters of a session id: enough to find it in the log.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use acg_config::Interrupted;
-use acg_store::{TurnRecord, TurnState, UnfinishedTurn};
+use acg_store::{Conversation, TurnRecord, TurnState, UnfinishedTurn};
 use acg_types::OutgoingKind;
 use tracing::{info, warn};
 
@@ -61,13 +61,24 @@ pub(crate) async fn recover(hub: &Arc<Hub>) -> Result<(), CoreError> {
     approvals::settle_orphans(hub).await
 }
 
+/// The conversations in which messages of the last run wait, counted for the connectors. Before any more is taken in.
+pub(crate) async fn count_waiting(hub: &Hub) -> Result<Vec<Conversation>, CoreError> {
+    let waiting = hub.store.waiting().await?;
+    for (Conversation { key, .. }, messages) in &waiting {
+        if let Some(part) = hub.connectors.get(&key.connector) {
+            part.waiting.add(&key.room, *messages);
+        }
+    }
+    Ok(waiting.into_iter().map(|(conversation, _)| conversation).collect())
+}
+
 /// Wakes every lane that has work, after the parts they need are there.
-pub(crate) async fn wake_all(hub: &Arc<Hub>) -> Result<(), CoreError> {
-    let mut conversations: Vec<_> = lock(&hub.interrupted).keys().copied().collect();
-    conversations.extend(lock(&hub.parked).keys().copied());
-    conversations.extend(hub.store.conversations_waiting().await?);
-    for conversation in conversations {
-        hub.wake_conversation(conversation);
+pub(crate) async fn wake_all(hub: &Arc<Hub>, waiting: &[Conversation]) -> Result<(), CoreError> {
+    let mut conversations: Vec<_> = waiting.to_vec();
+    conversations.extend(lock(&hub.interrupted).values().map(|turn| turn.conversation.clone()));
+    conversations.extend(lock(&hub.parked).values().map(|turn| turn.conversation.clone()));
+    for Conversation { id, key, .. } in conversations {
+        hub.wake_conversation(id, &key.connector, &key.room);
     }
     for (connector, room) in hub.store.rooms_with_parts().await? {
         hub.wake_outbox(&connector, &room);
@@ -84,7 +95,8 @@ pub(crate) async fn cancel_parked(hub: &Arc<Hub>, turn: &UnfinishedTurn) -> Resu
     let parts = hub.parts(&place, OutgoingKind::Notice, notices::STOPPED, Some(turn.turn))?;
     end(hub, turn, "cancelled", parts).await?;
     hub.wake_outbox(&place.connector, &place.room);
-    hub.wake_conversation(turn.conversation.id);
+    let key = &turn.conversation.key;
+    hub.wake_conversation(turn.conversation.id, &key.connector, &key.room);
     Ok(())
 }
 

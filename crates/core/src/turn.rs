@@ -1,4 +1,4 @@
-//! Turns: the lane of a conversation takes its messages one by one, in order, and has each answered.
+//! Turns: the lane of a conversation takes what waits in it, in order, and has it answered turn by turn.
 //!
 //! Owns which turn runs next, and that a turn begins and is put back as a whole. Must never run a turn anew that may
 //! have reached the agent, nor begin one in a conversation whose turn waits for people.
@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use acg_fault::Point;
-use acg_store::{Conversation, InboxRow, NewMessage, StoreError, TurnRecord, UnfinishedTurn};
+use acg_store::{BegunTurn, Conversation, InboxRow, NewMessage, StoreError, TurnRecord, UnfinishedTurn};
 use acg_types::{ConversationId, Role, SessionId, TurnId};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::{debug, warn};
 
 use crate::approvals::{self, state, texts::Void};
 use crate::hub::{AgentPart, ConnectorPart, CoreError, Hub, INNER_RETRY, Running, lock};
@@ -20,6 +20,7 @@ use crate::watchers::Watcher;
 
 mod attempt;
 mod finish;
+mod gather;
 mod log;
 mod questions;
 mod screen;
@@ -27,82 +28,129 @@ mod slot;
 mod talk;
 mod typing;
 
+pub(crate) use gather::Gathering;
+pub(crate) use slot::{Places, RoomKey};
+
 use slot::Slot;
 
+/// What a lane knows after a look for work.
+enum Left {
+    /// More waits, or may.
+    More,
+    /// Nothing did; what has come since has woken the lane.
+    Nothing,
+    /// The gateway is closing.
+    Closed,
+    /// The store failed: to be tried again.
+    Trouble,
+}
+
 /// Runs a conversation's turns until it has no more messages, then ends.
-pub(crate) async fn lane(hub: Arc<Hub>, conversation: ConversationId) {
+pub(crate) async fn lane(hub: Arc<Hub>, conversation: ConversationId, room: RoomKey) {
     let stop = hub.phases.turns.clone();
     loop {
         if stop.is_cancelled() {
             hub.conversations.close(&conversation);
             return;
         }
-        // First the slot, then the message: one that is edited or deleted while it waits for a slot still waits.
-        let mut slot = Slot::new(&hub.turn_slots);
+        // First the place, then the messages: one that is edited or deleted while a place is waited for still waits.
+        let mut slot = hub.places.slot(&room);
         if stop.run_until_cancelled(slot.take()).await.is_none() {
             continue;
         }
-        let Some(work) = next_work(&hub, conversation).await else {
-            drop(slot);
-            if hub.conversations.again(&conversation) {
-                continue;
-            }
-            return;
-        };
-        if let Err(error) = run(&hub, conversation, work, &mut slot).await {
-            if matches!(error, CoreError::Store(StoreError::Closed)) {
+        hub.conversations.looks(&conversation);
+        // Boxed: of ten thousand lanes that wait for a place, only those that have one need the room for a turn.
+        let left = Box::pin(next_turn(&hub, conversation, &mut slot)).await;
+        drop(slot);
+        match left {
+            Left::More => {}
+            Left::Nothing if hub.conversations.again(&conversation) => {}
+            Left::Nothing => return,
+            Left::Closed => {
                 hub.conversations.close(&conversation);
                 return;
             }
-            warn!(%conversation, error = %Chain(&error), "A turn could not begin or end; trying again.");
-            drop(slot);
-            stop.run_until_cancelled(tokio::time::sleep(INNER_RETRY)).await;
+            Left::Trouble => {
+                stop.run_until_cancelled(tokio::time::sleep(INNER_RETRY)).await;
+            }
         }
     }
 }
 
+async fn next_turn(hub: &Arc<Hub>, conversation: ConversationId, slot: &mut Slot) -> Left {
+    let done = match next_work(hub, conversation).await {
+        Ok(None) => return Left::Nothing,
+        Ok(Some(work)) => {
+            let left = if work.more() { Left::More } else { Left::Nothing };
+            run(hub, conversation, work, slot).await.map(|()| left)
+        }
+        Err(error) => Err(error.into()),
+    };
+    done.unwrap_or_else(|error| {
+        if matches!(error, CoreError::Store(StoreError::Closed)) {
+            return Left::Closed;
+        }
+        warn!(%conversation, error = %Chain(&error), "A turn could not begin or end; trying again.");
+        Left::Trouble
+    })
+}
+
 enum Work {
-    Fresh(Box<InboxRow>),
+    Fresh(Box<Begun>),
     /// A turn that was cut off.
     GoOn(Box<UnfinishedTurn>),
     /// A turn that waited for people, who have decided.
     TakeUp(Box<UnfinishedTurn>),
 }
 
-async fn next_work(hub: &Hub, conversation: ConversationId) -> Option<Work> {
-    if let Some(turn) = lock(&hub.interrupted).remove(&conversation) {
-        return Some(Work::GoOn(Box::new(turn)));
+/// A turn that was begun, and how often sessions had been reset by then.
+struct Begun {
+    turn: BegunTurn,
+    resets: u64,
+}
+
+impl Work {
+    /// Whether messages wait behind it, as far as is known.
+    fn more(&self) -> bool {
+        match self {
+            Self::Fresh(begun) => begun.turn.more,
+            Self::GoOn(_) | Self::TakeUp(_) => true,
+        }
     }
-    let found = match lock(&hub.parked).get(&conversation).cloned() {
-        Some(turn) => Found::Parked(Box::new(turn)),
-        None => Found::Nothing,
-    };
-    let result = match found {
-        Found::Parked(turn) => hub.store.approvals_of_turn(turn.turn).await.map(|rows| {
-            let open = rows.iter().any(|row| state::is_open(row.state));
-            (!open).then_some(Work::TakeUp(turn))
-        }),
-        Found::Nothing => hub.store.next_waiting(conversation).await.map(|row| {
-            row.filter(|row| !lock(&hub.watchers).is_paused(&row.message.watcher))
-                .map(|row| Work::Fresh(Box::new(row)))
-        }),
-    };
-    match result {
-        Ok(work) => work,
-        Err(error) => {
-            if !matches!(error, StoreError::Closed) {
-                error!(%conversation, %error, "The store could not be read.");
-                hub.phases.turns.run_until_cancelled(tokio::time::sleep(INNER_RETRY)).await;
-                hub.conversations.wake(&conversation);
-            }
-            None
+
+    fn turn(&self) -> (TurnId, &Conversation, &[InboxRow]) {
+        match self {
+            Self::Fresh(begun) => (begun.turn.turn, &begun.turn.conversation, &begun.turn.messages),
+            Self::GoOn(turn) | Self::TakeUp(turn) => (turn.turn, &turn.conversation, &turn.messages),
         }
     }
 }
 
-enum Found {
-    Parked(Box<UnfinishedTurn>),
-    Nothing,
+async fn next_work(hub: &Hub, conversation: ConversationId) -> Result<Option<Work>, StoreError> {
+    if let Some(turn) = lock(&hub.interrupted).remove(&conversation) {
+        return Ok(Some(Work::GoOn(Box::new(turn))));
+    }
+    let parked = lock(&hub.parked).get(&conversation).cloned();
+    if let Some(turn) = parked {
+        let questions = hub.store.approvals_of_turn(turn.turn).await?;
+        let open = questions.iter().any(|row| state::is_open(row.state));
+        return Ok((!open).then(|| Work::TakeUp(Box::new(turn))));
+    }
+    let resets = hub.resets.load(Ordering::SeqCst);
+    let paused = lock(&hub.watchers).paused().clone();
+    let gathering = Arc::clone(&hub.gathering);
+    let choose = move |rows: &[InboxRow]| gathering.choose(rows, &paused);
+    let turn = hub.store.begin_next(conversation, hub.gathering.window(), choose, hub.clock.now()).await?;
+    Ok(turn.map(|turn| {
+        let key = &turn.conversation.key;
+        if let Some(part) = hub.connectors.get(&key.connector) {
+            part.waiting.take(&key.room, turn.messages.len() as u64);
+        }
+        if turn.messages.len() > 1 {
+            debug!(turn = %turn.turn, messages = turn.messages.len(), "Messages that waited become one turn.");
+        }
+        Work::Fresh(Box::new(Begun { turn, resets }))
+    }))
 }
 
 /// How a turn reaches the agent.
@@ -123,12 +171,18 @@ struct Turn<'a> {
     conversation: Conversation,
     /// The message that is answered: the last of the turn.
     message: NewMessage,
+    /// How many messages it answers.
+    messages: usize,
+    /// Whose messages are in the turn besides the last one's sender's, by name.
+    others: Vec<String>,
     watcher: Watcher,
     connector: Arc<ConnectorPart>,
     agent: Arc<AgentPart>,
     start: Start,
     /// The session that the turn has reached already, and whose that is.
     reached: Option<(SessionId, Option<Role>)>,
+    /// The session as it was when the turn began, and whether it was used; `None`: the store is to be asked.
+    known: Option<(Option<SessionId>, bool)>,
     cancel: CancellationToken,
     /// Whether people were asked about a call.
     asked: AtomicBool,
@@ -179,33 +233,19 @@ async fn work_on(
     work: &Work,
     slot: &mut Slot,
 ) -> Result<(), (CoreError, bool)> {
-    let early = |error: StoreError| (CoreError::from(error), false);
-    let Some(state) = hub.store.conversation_by_id(conversation).await.map_err(early)? else { return Ok(()) };
-    let Some(message) = last_message(work) else { return Ok(()) };
-    let found = watcher_of(hub, &state, &message);
+    let early = |error: CoreError| (error, false);
+    let (id, state, messages) = work.turn();
+    let Some(message) = messages.last().map(|row| row.message.clone()) else { return Ok(()) };
+    if matches!(work, Work::Fresh(_)) {
+        acg_fault::point(Point::TurnStarted);
+    }
+    let found = watcher_of(hub, state, &message);
     let connector = hub.connectors.get(&state.key.connector).cloned();
     let agent = hub.agents.get(&state.key.agent).cloned();
-    let begun = begin(hub, &state, work).await.map_err(early)?;
-    let Some(id) = begun else { return Ok(()) };
-    acg_fault::point(Point::TurnStarted);
-    hub.waiting_changed(&state.key.connector);
     let (Some(watcher), Some(connector), Some(agent)) = (found, connector, agent) else {
         warn!(%conversation, watcher = %message.watcher,
             "A message waits for a watcher that is no longer configured; it is not answered.");
-        lock(&hub.parked).remove(&conversation);
-        approvals::finish_turn(hub, id, &message.room.name, Void::TurnEnded)
-            .await
-            .map_err(|error| (error, false))?;
-        let record = TurnRecord {
-            turn: id,
-            outcome: "dropped",
-            usage: None,
-            session: None,
-            parts: vec![],
-            at: hub.clock.now(),
-        };
-        hub.store.end_turn(record).await.map_err(early)?;
-        return Ok(());
+        return drop_turn(hub, conversation, id, &message).await.map_err(early);
     };
     let heading = Heading {
         platform: connector.capabilities.title,
@@ -215,7 +255,9 @@ async fn work_on(
     let reached =
         |turn: &UnfinishedTurn| turn.session.clone().map(|session| (session, turn.session_role.clone()));
     let (start, reached) = match work {
-        Work::Fresh(row) => (Start::Fresh(prompt::prompt(&heading, &row.message)), None),
+        Work::Fresh(_) => {
+            (Start::Fresh(prompt::gathered(&heading, messages.iter().map(|row| &row.message))), None)
+        }
         Work::GoOn(turn) => {
             (Start::GoOn(prompt::resumed(&heading, &turn.messages, &turn.tools)), reached(turn))
         }
@@ -225,7 +267,9 @@ async fn work_on(
     let mut turn = Turn {
         hub,
         id,
-        conversation: state,
+        conversation: state.clone(),
+        messages: messages.len(),
+        others: others(messages),
         message,
         watcher,
         connector,
@@ -234,10 +278,20 @@ async fn work_on(
         taken_up: AtomicBool::new(false),
         start,
         reached,
+        known: None,
         cancel: cancel.clone(),
     };
     let running = Running { room: turn.message.room.name.clone(), since: Instant::now(), cancel };
     lock(&hub.running).insert(conversation, running);
+    if let Work::Fresh(begun) = work
+        && hub.resets.load(Ordering::SeqCst) == begun.resets
+    {
+        // Nobody has reset it since the turn began; who does from now on finds the turn running.
+        turn.known = Some(match turn.session_role() {
+            Some(_) => begun.turn.role_session.clone(),
+            None => (state.session.clone(), state.session_used),
+        });
+    }
     // Whoever takes a parked turn out of the table has it: this lane, or a reset.
     if turn.start == Start::TakeUp && lock(&hub.parked).remove(&conversation).is_none() {
         lock(&hub.running).remove(&conversation);
@@ -246,9 +300,43 @@ async fn work_on(
     let result = attempt::answer(&mut turn, slot).await;
     lock(&hub.running).remove(&conversation);
     if result.is_err() && !turn.going_on() {
-        put_back(hub, id).await;
+        put_back(hub, id, state, messages.len()).await;
     }
     result.map_err(|error| (error, turn.taken_up.load(Ordering::Relaxed)))
+}
+
+/// Ends a turn that nobody can answer.
+async fn drop_turn(
+    hub: &Arc<Hub>,
+    conversation: ConversationId,
+    id: TurnId,
+    message: &NewMessage,
+) -> Result<(), CoreError> {
+    lock(&hub.parked).remove(&conversation);
+    approvals::finish_turn(hub, id, &message.room.name, Void::TurnEnded).await?;
+    let record = TurnRecord {
+        turn: id,
+        outcome: "dropped",
+        usage: None,
+        session: None,
+        parts: vec![],
+        at: hub.clock.now(),
+    };
+    hub.store.end_turn(record).await?;
+    Ok(())
+}
+
+/// Whose messages are in a turn besides those of the last one's sender: names, each account once.
+fn others(messages: &[InboxRow]) -> Vec<String> {
+    let mut seen: Vec<_> = messages.last().map(|row| &row.message.sender.id).into_iter().collect();
+    let mut names = Vec::new();
+    for sender in messages.iter().map(|row| &row.message.sender) {
+        if !seen.contains(&&sender.id) {
+            seen.push(&sender.id);
+            names.push(sender.username.clone());
+        }
+    }
+    names
 }
 
 /// The watcher that a message came by, or the one that has its place now.
@@ -267,10 +355,10 @@ fn watcher_of(hub: &Hub, conversation: &Conversation, message: &NewMessage) -> O
     })
 }
 
-/// Nothing reached the agent and the store failed: the message must wait again, or it would stay in a turn
+/// Nothing reached the agent and the store failed: the messages must wait again, or they would stay in a turn
 /// that nobody runs. After a failure here the next start does it.
-async fn put_back(hub: &Hub, turn: TurnId) {
-    while let Err(error) = hub.store.requeue_turn(turn).await {
+async fn put_back(hub: &Hub, turn: TurnId, conversation: &Conversation, messages: usize) {
+    while let Err(error) = requeue(hub, turn, conversation, messages).await {
         if matches!(error, StoreError::Closed) {
             return;
         }
@@ -280,21 +368,20 @@ async fn put_back(hub: &Hub, turn: TurnId) {
     }
 }
 
-fn last_message(work: &Work) -> Option<NewMessage> {
-    match work {
-        Work::Fresh(row) => Some(row.message.clone()),
-        Work::GoOn(turn) | Work::TakeUp(turn) => turn.messages.last().map(|row| row.message.clone()),
+/// Makes a turn's messages wait again, as if it had never been.
+async fn requeue(
+    hub: &Hub,
+    turn: TurnId,
+    conversation: &Conversation,
+    messages: usize,
+) -> Result<(), StoreError> {
+    hub.store.requeue_turn(turn).await?;
+    if let Some(part) = hub.connectors.get(&conversation.key.connector) {
+        part.waiting.add(&conversation.key.room, messages as u64);
     }
-}
-
-async fn begin(hub: &Hub, conversation: &Conversation, work: &Work) -> Result<Option<TurnId>, StoreError> {
-    match work {
-        // `None`: withdrawn between the look and the grip.
-        Work::Fresh(row) => {
-            hub.store.begin_turn(conversation.id, &[row.id], &row.message.role, hub.clock.now()).await
-        }
-        Work::GoOn(turn) | Work::TakeUp(turn) => Ok(Some(turn.turn)),
-    }
+    // The lane that runs it looks again before it ends.
+    hub.conversations.wake(&conversation.id);
+    Ok(())
 }
 
 /// An error with all its sources, in one line for the log.

@@ -30,6 +30,10 @@ pub(crate) struct Watchers {
     all: BTreeMap<usize, Watcher>,
     next: usize,
     by_room: HashMap<(ConnectorName, RoomId), Vec<usize>>,
+    /// The first with each name.
+    by_name: HashMap<WatcherName, usize>,
+    /// Those of configured rooms, by the word for the room, without `#`.
+    by_word: HashMap<(ConnectorName, String), Vec<usize>>,
     patterns: Vec<WatcherConfig>,
     paused: BTreeSet<WatcherName>,
     allowed: HashMap<ConnectorName, Vec<String>>,
@@ -62,10 +66,15 @@ impl Watchers {
     }
 
     fn add(&mut self, watcher: Watcher) {
+        let connector = &watcher.config.connector;
         if let Some(room) = &watcher.room {
-            let key = (watcher.config.connector.clone(), room.id.clone());
-            self.by_room.entry(key).or_default().push(self.next);
+            self.by_room.entry((connector.clone(), room.id.clone())).or_default().push(self.next);
         }
+        if let WatchedRoom::Named(word) = &watcher.config.room {
+            let key = (connector.clone(), plain(word).to_owned());
+            self.by_word.entry(key).or_default().push(self.next);
+        }
+        self.by_name.entry(watcher.name.clone()).or_insert(self.next);
         self.all.insert(self.next, watcher);
         self.next += 1;
     }
@@ -93,17 +102,15 @@ impl Watchers {
             self.by_room.remove(&(connector.clone(), room.id.clone()));
             return Vec::new();
         }
-        let mut serving: Vec<usize> = Vec::new();
-        for (index, watcher) in &mut self.all {
-            if watcher.config.connector != *connector {
-                continue;
-            }
-            let known = watcher.room.as_ref().is_some_and(|known| known.id == room.id);
-            let named = matches!(&watcher.config.room, WatchedRoom::Named(name) if is_called(room, name));
-            if known || named {
+        let mut serving =
+            self.by_room.get(&(connector.clone(), room.id.clone())).cloned().unwrap_or_default();
+        serving.extend(self.named(connector, room));
+        serving.sort_unstable();
+        serving.dedup();
+        for index in &serving {
+            if let Some(watcher) = self.all.get_mut(index) {
                 watcher.room = Some(room.clone());
                 watcher.trouble = None;
-                serving.push(*index);
             }
         }
         if serving.is_empty() {
@@ -129,11 +136,27 @@ impl Watchers {
         names
     }
 
+    /// The watchers that are configured for a room.
+    fn named(&self, connector: &ConnectorName, room: &Room) -> Vec<usize> {
+        let mut found = Vec::new();
+        for word in [room.id.as_str(), room.name.as_str()] {
+            let key = (connector.clone(), plain(word).to_owned());
+            found.extend(self.by_word.get(&key).into_iter().flatten().copied());
+        }
+        let is_meant = |index: &usize| {
+            self.all.get(index).is_some_and(
+                |watcher| matches!(&watcher.config.room, WatchedRoom::Named(word) if is_called(room, word)),
+            )
+        };
+        found.retain(is_meant);
+        found.sort_unstable();
+        found
+    }
+
     /// The 0.5 rule's name; where another room has it already, the room's id is added.
     fn free_name(&self, connector: &ConnectorName, room: &Room) -> WatcherName {
         let plain = acg_config::watcher_name(connector.as_str(), &room.name);
-        let taken = |name: &str| self.all.values().any(|w| w.name.as_str() == name);
-        if taken(&plain) {
+        if self.by_name.contains_key(&WatcherName::new(plain.clone())) {
             WatcherName::new(acg_config::watcher_name(
                 connector.as_str(),
                 &format!("{}-{}", room.name, room.id),
@@ -172,7 +195,7 @@ impl Watchers {
     }
 
     pub(crate) fn get(&self, name: &WatcherName) -> Option<&Watcher> {
-        self.all.values().find(|watcher| watcher.name == *name)
+        self.all.get(self.by_name.get(name)?)
     }
 
     /// The watcher for a conversation that is in the store: by name, or (after the entry was renamed) by place.
@@ -194,11 +217,8 @@ impl Watchers {
         room: &Room,
         agent: &AgentName,
     ) -> Option<WatcherConfig> {
-        let named = self.all.values().map(|w| &w.config).find(|config| {
-            config.connector == *connector
-                && config.agent == *agent
-                && matches!(&config.room, WatchedRoom::Named(name) if is_called(room, name))
-        });
+        let named = self.named(connector, room).into_iter().filter_map(|index| self.all.get(&index));
+        let named = named.map(|watcher| &watcher.config).find(|config| config.agent == *agent);
         let pattern = || {
             self.patterns.iter().find(|p| {
                 p.connector == *connector
@@ -218,6 +238,10 @@ impl Watchers {
         &self.patterns
     }
 
+    pub(crate) fn paused(&self) -> &BTreeSet<WatcherName> {
+        &self.paused
+    }
+
     pub(crate) fn is_paused(&self, name: &WatcherName) -> bool {
         self.paused.contains(name)
     }
@@ -235,7 +259,8 @@ impl Watchers {
         if self.paused.contains(name) {
             return false;
         }
-        match self.all.values_mut().find(|watcher| watcher.name == *name) {
+        let index = self.by_name.get(name);
+        match index.and_then(|index| self.all.get_mut(index)) {
             Some(watcher) if !watcher.announced => {
                 watcher.announced = true;
                 true
@@ -254,6 +279,11 @@ pub(crate) fn is_called(room: &Room, word: &str) -> bool {
         Some(_) => room.kind == RoomKind::Direct && room.name == word,
         None => room.kind != RoomKind::Direct && room.name == word.strip_prefix('#').unwrap_or(word),
     }
+}
+
+/// A word for a room without what marks it as one.
+fn plain(word: &str) -> &str {
+    word.strip_prefix('#').unwrap_or(word)
 }
 
 fn named_in(list: &[String], room: &Room) -> bool {

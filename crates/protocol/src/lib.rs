@@ -8,8 +8,8 @@ pub mod answer;
 pub mod request;
 
 pub use answer::{
-    AgentLine, Answer, ConnectorFailure, ConnectorLine, ContextState, LinkState, QueueCounts, RunningTurn,
-    StatusData, Unconfirmed, WatcherLine,
+    AgentLine, Answer, CollectLine, ConnectorFailure, ConnectorLine, ContextState, LimitsLine, LinkState,
+    QueueCounts, RateLine, RefusedCounts, RunningTurn, StatusData, Unconfirmed, WatcherLine,
 };
 pub use request::{MAX_REQUEST_BYTES, Request, RequestError, SendParams, WatcherParams};
 

@@ -41,7 +41,15 @@ impl Store {
 /// The columns that [`read`] takes.
 const COLUMNS: &str = "id, connector, room, agent, thread, session, session_used";
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Conversation> {
+/// Every conversation in which a message waits, and how many do: counted from the index alone.
+pub(crate) fn waiting_sql() -> String {
+    format!(
+        "SELECT {COLUMNS}, waiting FROM (SELECT conversation, COUNT(*) AS waiting FROM inbox
+             WHERE state = 'waiting' GROUP BY conversation) AS w JOIN conversations ON id = w.conversation ORDER BY id"
+    )
+}
+
+pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Conversation> {
     Ok(Conversation {
         id: ConversationId(row.get("id")?),
         key: key(row, "thread")?,

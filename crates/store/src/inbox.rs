@@ -1,35 +1,17 @@
 //! Accepted messages, each stored once for each agent.
 //!
-//! Owns the states waiting, refused and withdrawn; running and done belong to turns. Must never bring a message
+//! Owns the states waiting and withdrawn; refused belongs to admission, running and done to turns. Must never bring a message
 //! back that has left the waiting state, except by requeueing its turn.
 
-use acg_types::{ConnectorName, ConversationId, InboxId, MessageId, RoomId, ThreadId, Timestamp, UserId};
+use acg_types::{ConnectorName, ConversationId, InboxId, MessageId, RoomId, ThreadId, Timestamp};
 use acg_types::{Room, Sender};
 use rusqlite::{Connection, Row, params};
 
 use crate::rows::{all, change, first, list, maybe, role, text, time, word};
 use crate::words::Stored;
-use crate::{
-    AcceptOutcome, ConversationKey, InboxRow, InboxState, NewMessage, Store, StoreError, conversations, rooms,
-};
+use crate::{Conversation, InboxRow, InboxState, NewMessage, Refusal, Store, StoreError, conversations};
 
 impl Store {
-    /// Accepts a message into its conversation, which is made if it is new. A message is accepted once for each
-    /// (connector, room, message, agent), whatever has become of it since.
-    ///
-    /// With `limit` rows waiting in the conversation already it is stored as refused; 0 is no limit. `cursor` moves
-    /// the room's mark forward in the same commit, also for a known message; a room that was never opened has no
-    /// mark to move.
-    pub async fn accept(
-        &self,
-        message: NewMessage,
-        limit: u32,
-        cursor: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Result<AcceptOutcome, StoreError> {
-        self.write(move |connection| accept(connection, &message, limit, cursor, now)).await
-    }
-
     /// The rows of a message, one for each agent that it was accepted for.
     pub async fn known(
         &self,
@@ -63,13 +45,13 @@ impl Store {
         .await
     }
 
-    /// Takes back a message that still waits. True if a row waited.
+    /// Takes back a message that still waits. How many rows of it waited.
     pub async fn withdraw(
         &self,
         connector: &ConnectorName,
         room: &RoomId,
         message: &MessageId,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<u64, StoreError> {
         let (connector, room, message) = (connector.clone(), room.clone(), message.clone());
         self.write(move |connection| {
             let changed = change(
@@ -78,7 +60,7 @@ impl Store {
                  WHERE connector = ?1 AND room = ?2 AND message = ?3 AND state = 'waiting'",
                 params![connector.as_str(), room.as_str(), message.as_str()],
             )?;
-            Ok(changed > 0)
+            Ok(u64::try_from(changed).unwrap_or(u64::MAX))
         })
         .await
     }
@@ -101,29 +83,6 @@ impl Store {
         self.read(move |connection| next_waiting(connection, conversation)).await
     }
 
-    /// How many messages of one person wait in a conversation.
-    pub async fn waiting_of(&self, key: &ConversationKey, sender: &UserId) -> Result<u32, StoreError> {
-        let (key, sender) = (key.clone(), sender.clone());
-        self.read(move |connection| {
-            let count: Option<i64> = first(
-                connection,
-                "SELECT COUNT(*) FROM inbox i JOIN conversations c ON c.id = i.conversation
-                 WHERE i.state = 'waiting' AND i.sender_id = ?5
-                     AND c.connector = ?1 AND c.room = ?2 AND c.agent = ?3 AND c.thread = ?4",
-                params![
-                    key.connector.as_str(),
-                    key.room.as_str(),
-                    key.agent.as_str(),
-                    key.thread.as_ref().map_or("", ThreadId::as_str),
-                    sender.as_str(),
-                ],
-                |row| row.get(0),
-            )?;
-            Ok(u32::try_from(count.unwrap_or(0)).unwrap_or(u32::MAX))
-        })
-        .await
-    }
-
     /// The conversations in which a message waits, by id.
     pub async fn conversations_waiting(&self) -> Result<Vec<ConversationId>, StoreError> {
         self.read(|connection| {
@@ -132,11 +91,13 @@ impl Store {
         .await
     }
 
-    /// The rooms of a connector in which a message waits, by id.
-    pub async fn rooms_waiting(&self, connector: &ConnectorName) -> Result<Vec<RoomId>, StoreError> {
-        let connector = connector.clone();
-        self.read(move |connection| {
-            all(connection, ROOMS_WAITING, [connector.as_str()], |row| text(row, "room"))
+    /// Every conversation in which a message waits, by id, and how many do.
+    pub async fn waiting(&self) -> Result<Vec<(Conversation, u64)>, StoreError> {
+        self.read(|connection| {
+            all(connection, &conversations::waiting_sql(), [], |row| {
+                let count: i64 = row.get("waiting")?;
+                Ok((conversations::read(row)?, u64::try_from(count).unwrap_or(0)))
+            })
         })
         .await
     }
@@ -144,9 +105,6 @@ impl Store {
 
 pub(crate) const CONVERSATIONS_WAITING: &str =
     "SELECT DISTINCT conversation FROM inbox WHERE state = 'waiting' ORDER BY conversation";
-
-pub(crate) const ROOMS_WAITING: &str =
-    "SELECT DISTINCT room FROM inbox WHERE state = 'waiting' AND connector = ?1 ORDER BY room";
 
 /// What [`read`] takes; the conditions follow.
 pub(crate) const SELECT: &str =
@@ -187,64 +145,21 @@ fn read(row: &Row<'_>) -> rusqlite::Result<InboxRow> {
     })
 }
 
-fn accept(
-    connection: &Connection,
-    message: &NewMessage,
-    limit: u32,
-    cursor: Option<Timestamp>,
-    now: Timestamp,
-) -> Result<AcceptOutcome, StoreError> {
-    let key = &message.key;
-    if let Some(cursor) = cursor {
-        rooms::advance(connection, &key.connector, &key.room, cursor)?;
-    }
-    let known = first(
-        connection,
-        "SELECT id, conversation, state FROM inbox
-         WHERE connector = ?1 AND room = ?2 AND message = ?3 AND agent = ?4",
-        params![key.connector.as_str(), key.room.as_str(), message.message.as_str(), key.agent.as_str()],
-        |row| {
-            Ok(AcceptOutcome::Known(
-                InboxId(row.get("id")?),
-                ConversationId(row.get("conversation")?),
-                word(row, "state")?,
-            ))
-        },
-    )?;
-    if let Some(known) = known {
-        return Ok(known);
-    }
-    let conversation = conversations::get_or_create(connection, key)?.id;
-    let full = limit > 0 && waiting(connection, conversation)? >= i64::from(limit);
-    let state = if full { InboxState::Refused } else { InboxState::Waiting };
-    let id = insert(connection, message, conversation, state, now)?;
-    Ok(if full { AcceptOutcome::Full(id, conversation) } else { AcceptOutcome::New(id, conversation) })
-}
-
-fn waiting(connection: &Connection, conversation: ConversationId) -> Result<i64, StoreError> {
-    let count = first(
-        connection,
-        "SELECT COUNT(*) FROM inbox WHERE state = 'waiting' AND conversation = ?1",
-        [conversation.0],
-        |row| row.get(0),
-    )?;
-    Ok(count.unwrap_or(0))
-}
-
-fn insert(
+pub(crate) fn insert(
     connection: &Connection,
     message: &NewMessage,
     conversation: ConversationId,
-    state: InboxState,
+    refusal: Option<Refusal>,
     now: Timestamp,
 ) -> Result<InboxId, StoreError> {
+    let state = if refusal.is_some() { InboxState::Refused } else { InboxState::Waiting };
     let warnings = serde_json::Value::from(message.warnings.clone()).to_string();
     change(
         connection,
         "INSERT INTO inbox (conversation, state, connector, room, message, agent, watcher, room_name, room_kind,
              room_parent, thread, sender_id, sender_username, sender_display_name, role, body, addressed, warnings,
-             sent_at, received_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
+             sent_at, received_at, refusal)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
         params![
             conversation.0,
             Stored(state),
@@ -266,6 +181,7 @@ fn insert(
             warnings,
             message.sent_at.0,
             now.0,
+            refusal.map(Stored),
         ],
     )?;
     Ok(InboxId(connection.last_insert_rowid()))
@@ -283,6 +199,34 @@ fn known(
         params![connector.as_str(), room.as_str(), message.as_str()],
         |row| Ok((InboxId(row.get("id")?), word(row, "state")?)),
     )
+}
+
+/// The same for several: the limit is the second parameter.
+pub(crate) fn next_rows_sql() -> String {
+    format!("{SELECT} WHERE i.state = 'waiting' AND i.conversation = ?1 ORDER BY i.id LIMIT ?2")
+}
+
+/// The first messages that wait, in order of arrival: at most so many, and no more once their texts have so many
+/// characters. The flag says whether others wait behind them.
+pub(crate) fn first_waiting(
+    connection: &Connection,
+    conversation: ConversationId,
+    messages: u32,
+    characters: u32,
+) -> Result<(Vec<InboxRow>, bool), StoreError> {
+    let messages = messages.max(1);
+    let mut statement = connection.prepare_cached(&next_rows_sql())?;
+    let mut found = statement.query(params![conversation.0, i64::from(messages) + 1])?;
+    let (mut rows, mut length): (Vec<InboxRow>, usize) = (Vec::new(), 0);
+    while let Some(row) = found.next()? {
+        if rows.len() >= messages as usize || (!rows.is_empty() && length >= characters as usize) {
+            return Ok((rows, true));
+        }
+        let row = read(row)?;
+        length += row.message.text.chars().count();
+        rows.push(row);
+    }
+    Ok((rows, false))
 }
 
 pub(crate) fn next_waiting_sql() -> String {

@@ -2,6 +2,8 @@
 //!
 //! Owns plain data. Decides nothing: states change only by the methods of [`crate::Store`].
 
+use std::time::Duration;
+
 use acg_types::{
     Addressed, AgentName, ConnectorName, ConversationId, InboxId, MessageId, OutboxId, OutgoingKind, Role,
     Room, RoomId, Sender, SessionId, ThreadId, Timestamp, TurnId, Usage, UserId, WatcherName,
@@ -93,7 +95,7 @@ pub enum InboxState {
     Running,
     /// Answered (or its turn ended otherwise).
     Done,
-    /// Over the queue's limit; said so in the room.
+    /// Over a limit: never answered, and said so in the room.
     Refused,
     /// Deleted on the platform before its turn.
     Withdrawn,
@@ -114,15 +116,80 @@ pub struct InboxRow {
     pub received_at: Timestamp,
 }
 
+/// Why a message was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// As many messages wait in its conversation as may.
+    QueueFull,
+    /// As many messages of this person wait there as may.
+    ShareFull,
+    /// The person has sent more in a time than they may.
+    RateLimited,
+    /// Said while nobody listened, too long ago.
+    TooOld,
+    /// Said while nobody listened, with too many others after it.
+    TooMany,
+}
+
+/// What limits hold for a message. The default is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Admission {
+    /// Most messages that wait in its conversation; 0 = no limit.
+    pub depth: u32,
+    /// Most messages of its sender that wait there; 0 = no limit.
+    pub share: u32,
+    /// How much its sender may say on the connector.
+    pub rate: Option<Rate>,
+}
+
+/// How many messages may be sent in a time: so many at once, and then one more each time that its part of the time is
+/// over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many; at least one.
+    pub messages: u32,
+    /// In how long.
+    pub per: Duration,
+}
+
+/// A message that is about to be refused, and what is known of those that were refused before it in its conversation,
+/// for the same reason, as far as the last hundred go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// When the last one of the same person was, our clock.
+    pub before: Option<Timestamp>,
+    /// How many people's that were refused since `since`, given by the caller.
+    pub people: u32,
+    /// For [`Refusal::RateLimited`]: when the next is taken, platform clock.
+    pub until: Option<Timestamp>,
+}
+
 /// What became of a message given to [`crate::Store::accept`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AcceptOutcome {
     /// Stored as waiting.
     New(InboxId, ConversationId),
-    /// Over the limit: stored as refused.
-    Full(InboxId, ConversationId),
+    /// Over a limit: stored as refused. The flag says whether parts were stored with it.
+    Refused(InboxId, ConversationId, Refusal, bool),
     /// The (connector, room, message, agent) is known already, and stands like this. Nothing was changed.
     Known(InboxId, ConversationId, InboxState),
+}
+
+/// A turn that was begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BegunTurn {
+    /// Row id.
+    pub turn: TurnId,
+    /// Its conversation, with the session as it was then.
+    pub conversation: Conversation,
+    /// The session of the turn's role, where roles have their own, and whether it was used.
+    pub role_session: (Option<SessionId>, bool),
+    /// The messages it answers, in order of arrival; at least one.
+    pub messages: Vec<InboxRow>,
+    /// Whether others wait behind them.
+    pub more: bool,
 }
 
 /// How far a turn came.
@@ -187,6 +254,8 @@ pub struct NewPart {
     pub text: String,
     /// The turn it answers.
     pub turn: Option<TurnId>,
+    /// When it is too old to be posted, our clock. `None`: never.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// How a part stands.
@@ -198,8 +267,10 @@ pub enum PartState {
     Sent,
     /// The platform refused it for good.
     Failed,
-    /// May or may not have been posted; not repeated.
+    /// May or may not have been posted; not repeated, but perhaps by a marked copy.
     Ambiguous,
+    /// It could not be posted in time, and never will be.
+    Expired,
 }
 
 /// One stored part.
@@ -213,6 +284,12 @@ pub struct OutboxRow {
     pub part: NewPart,
     /// Attempts begun so far.
     pub attempts: u32,
+    /// Whether an attempt began of which it is not known that it posted nothing.
+    pub doubt: bool,
+    /// The first of the parts that were stored with it: it itself, perhaps.
+    pub batch: OutboxId,
+    /// The part of unknown fate that it repeats.
+    pub copy_of: Option<OutboxId>,
     /// When it was stored, our clock.
     pub created_at: Timestamp,
 }
@@ -252,10 +329,20 @@ pub struct Counts {
     pub inbox_running: u64,
     /// Messages refused.
     pub inbox_refused: u64,
+    /// Of those, because the conversation's queue was full.
+    pub refused_queue_full: u64,
+    /// Of those, because the person's share of it was.
+    pub refused_share_full: u64,
+    /// Of those, because the person sent too many in a time.
+    pub refused_rate_limited: u64,
+    /// Of those, because nobody listened when they were said: too long ago, or too many.
+    pub refused_missed: u64,
     /// Parts to be posted.
     pub outbox_pending: u64,
     /// Parts the platform refused for good.
     pub outbox_failed: u64,
     /// Parts whose fate is unknown.
     pub outbox_ambiguous: u64,
+    /// Parts that could not be posted in time.
+    pub outbox_expired: u64,
 }

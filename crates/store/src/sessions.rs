@@ -40,7 +40,7 @@ impl Store {
     }
 }
 
-fn get(
+pub(crate) fn get(
     connection: &Connection,
     conversation: ConversationId,
     role: Option<&Role>,

@@ -7,7 +7,10 @@ use acg_types::{ConversationId, InboxId, OutboxId, Role, SessionId, Timestamp, T
 use rusqlite::{Connection, params};
 
 use crate::rows::{all, change, first, maybe, role, text, word};
-use crate::{ApprovalState, Store, StoreError, ToolRow, TurnRecord, TurnState, UnfinishedTurn};
+use crate::{
+    ApprovalState, BegunTurn, InboxRow, InboxState, Store, StoreError, ToolRow, TurnRecord, TurnState,
+    UnfinishedTurn,
+};
 use crate::{approvals, conversations, inbox, outbox, sessions, usage};
 
 impl Store {
@@ -22,6 +25,32 @@ impl Store {
     ) -> Result<Option<TurnId>, StoreError> {
         let (messages, role) = (messages.to_vec(), role.clone());
         self.write(move |connection| begin(connection, conversation, &messages, &role, now)).await
+    }
+
+    /// Begins the next turn of a conversation. `choose` is shown the messages that have waited longest, at most
+    /// `messages` of them and no more once their texts have `characters`, but always one; it says how many of the
+    /// first become the turn, which has the first one's role. `None`, and nothing changes: none waits, or it said 0.
+    ///
+    /// Look and grip are one: what was edited or taken back before the commit counts. `choose` runs on the store's
+    /// thread, and may run twice.
+    pub async fn begin_next<F>(
+        &self,
+        conversation: ConversationId,
+        (messages, characters): (u32, u32),
+        choose: F,
+        now: Timestamp,
+    ) -> Result<Option<BegunTurn>, StoreError>
+    where
+        F: Fn(&[InboxRow]) -> usize + Send + 'static,
+    {
+        self.write(move |connection| {
+            let (mut rows, more) = inbox::first_waiting(connection, conversation, messages, characters)?;
+            let chosen = choose(&rows).min(rows.len());
+            let left = rows.len() > chosen;
+            rows.truncate(chosen);
+            begin_with(connection, conversation, rows, more || left, now)
+        })
+        .await
     }
 
     /// The prompt is about to be handed over: the turn is sent, and the conversation's session is this one, used.
@@ -111,6 +140,34 @@ fn begin(
             return Ok(None);
         }
     }
+    insert(connection, conversation, messages.iter().copied(), role, now).map(Some)
+}
+
+fn begin_with(
+    connection: &Connection,
+    conversation: ConversationId,
+    mut messages: Vec<InboxRow>,
+    more: bool,
+    now: Timestamp,
+) -> Result<Option<BegunTurn>, StoreError> {
+    let Some(role) = messages.first().map(|row| row.message.role.clone()) else { return Ok(None) };
+    let state = conversations::by_id(connection, conversation)?;
+    let state = state.ok_or(StoreError::NoSuchConversation(conversation))?;
+    let role_session = sessions::get(connection, conversation, Some(&role))?;
+    let turn = insert(connection, conversation, messages.iter().map(|row| row.id), &role, now)?;
+    for row in &mut messages {
+        row.state = InboxState::Running;
+    }
+    Ok(Some(BegunTurn { turn, conversation: state, role_session, messages, more }))
+}
+
+fn insert(
+    connection: &Connection,
+    conversation: ConversationId,
+    messages: impl Iterator<Item = InboxId>,
+    role: &Role,
+    now: Timestamp,
+) -> Result<TurnId, StoreError> {
     change(
         connection,
         "INSERT INTO turns (conversation, role, state, begun_at) VALUES (?1, ?2, 'begun', ?3)",
@@ -124,7 +181,7 @@ fn begin(
             params![message.0, turn.0],
         )?;
     }
-    Ok(Some(turn))
+    Ok(turn)
 }
 
 /// The conversation and state of a turn.

@@ -5,7 +5,7 @@
 use acg_types::{Addressed, OutgoingKind, RoomKind};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
-use crate::{ApprovalState, InboxState, PartState, TurnState};
+use crate::{ApprovalState, InboxState, PartState, Refusal, TurnState};
 
 /// A stored word that no version so far has written.
 #[derive(Debug, thiserror::Error)]
@@ -44,12 +44,18 @@ macro_rules! words {
 
 words! {
     InboxState { Waiting = "waiting", Running = "running", Done = "done", Refused = "refused", Withdrawn = "withdrawn" }
+    Refusal {
+        QueueFull = "queue_full", ShareFull = "share_full", RateLimited = "rate_limited", TooOld = "too_old",
+        TooMany = "too_many",
+    }
     TurnState { Begun = "begun", Sent = "sent", Deferred = "deferred", Ended = "ended" }
     ApprovalState {
         Waiting = "waiting", Deferred = "deferred", Approved = "approved", Denied = "denied",
         TimedOut = "timed_out", Withdrawn = "withdrawn",
     }
-    PartState { Pending = "pending", Sent = "sent", Failed = "failed", Ambiguous = "ambiguous" }
+    PartState {
+        Pending = "pending", Sent = "sent", Failed = "failed", Ambiguous = "ambiguous", Expired = "expired",
+    }
     OutgoingKind { Reply = "reply", Notice = "notice", Send = "send" }
     Addressed { Me = "me", All = "all", MeAndAll = "me_and_all", Nobody = "nobody" }
     RoomKind { Channel = "channel", Group = "group", Direct = "direct" }
@@ -90,6 +96,7 @@ mod tests {
     #[test]
     fn every_word_reads_back() {
         check::<InboxState>();
+        check::<Refusal>();
         check::<TurnState>();
         check::<ApprovalState>();
         check::<PartState>();

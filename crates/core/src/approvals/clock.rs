@@ -73,7 +73,8 @@ pub(crate) async fn expire(hub: &Arc<Hub>, asked: &Asked, delivered: bool) -> Re
 async fn forget_closed(hub: &Arc<Hub>, asked: &Asked) -> Result<(), CoreError> {
     let open = hub.store.approval(asked.row.id).await?.is_some_and(|row| state::is_open(row.state));
     if !open && !hub.broker.closed(asked.row.id) {
-        hub.wake_conversation(asked.row.approval.conversation);
+        let asked = &asked.row.approval;
+        hub.wake_conversation(asked.conversation, &asked.connector, &asked.origin);
     }
     Ok(())
 }

@@ -73,7 +73,8 @@ pub(crate) async fn close(hub: &Arc<Hub>, asked: &Asked, closing: Closing) -> Re
         acg_fault::point(Point::ApprovalSettled);
         info!(code = %row.approval.code, tool = %row.approval.tool, result = word, "A permission question was closed.");
         if !hub.broker.closed(row.id) {
-            hub.wake_conversation(row.approval.conversation);
+            let asked = &row.approval;
+            hub.wake_conversation(asked.conversation, &asked.connector, &asked.origin);
         }
         for (place, _) in &closing.say {
             hub.wake_outbox(&place.connector, &place.room);

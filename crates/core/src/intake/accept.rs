@@ -3,25 +3,19 @@
 //! Owns the order of the questions: is the room served, is it an answer for the gateway, has the sender a role, is
 //! the account addressed, is there room in the queue. Must never give a role by anything but the account's id.
 
-use std::time::{Duration, Instant};
-
 use acg_config::Person;
 use acg_fault::{Plant, Point};
-use acg_store::{AcceptOutcome, ConversationKey, InboxState, NewMessage};
+use acg_store::{AcceptOutcome, Admission, ConversationKey, InboxState, NewMessage, NewPart, Rate, Refused};
 use acg_types::{
-    Addressed, ConversationId, IncomingMessage, Role, RoomId, RoomKind, Sender, ThreadId, Timestamp,
+    Addressed, IncomingMessage, OutgoingKind, Role, RoomId, RoomKind, Sender, ThreadId, Timestamp,
 };
 use tracing::{debug, info, warn};
 
-use super::{ConnectorIntake, failed, stored};
+use super::{ConnectorIntake, failed, refusal, stored};
 use crate::connector::{Accepted, Inbound, Intake as _, IntakeError, Own};
-use crate::hub::{Place, lock};
-use crate::notices;
+use crate::hub::lock;
 use crate::roster::Standing;
 use crate::watchers::Watcher;
-
-/// A full queue is said in a room at most this often.
-const BUSY_EVERY: Duration = Duration::from_secs(30);
 
 /// What a look at a message gave.
 pub(super) enum Sifted {
@@ -161,21 +155,29 @@ impl ConnectorIntake {
     ) -> Result<Accepted, IntakeError> {
         let message = &inbound.message;
         let new = self.new_message(watcher, role, inbound);
-        let limit = self.limit(role, &new).await?;
         let new = self.with_planted_faults(new).await?;
-        let outcome =
-            self.hub.store.accept(new, limit, inbound.cursor, self.hub.clock.now()).await.map_err(stored)?;
+        let limits = self.limits(role);
+        let now = self.hub.clock.now();
+        let word = self.word(message, limits, now);
+        let admitted =
+            self.hub.store.admit(new, limits, inbound.cursor, now, refusal::since(now), word).await;
+        let outcome = admitted.map_err(stored)?;
         acg_fault::point(Point::InboxCommitted);
+        let room = &message.room.id;
         Ok(match outcome {
             AcceptOutcome::New(inbox, conversation) => {
                 info!(watcher = %watcher.name, inbox = %inbox, role = %role, from = %message.sender.username, "Message accepted.");
-                self.hub.wake_conversation(conversation);
-                self.hub.waiting_changed(&self.name);
+                self.part.waiting.add(room, 1);
+                self.hub.wake_conversation(conversation, &self.name, room);
                 Accepted::New
             }
-            AcceptOutcome::Full(inbox, conversation) => {
-                warn!(watcher = %watcher.name, inbox = %inbox, limit, "Message refused: the queue is full.");
-                self.say_busy(conversation, message).await?;
+            AcceptOutcome::Refused(inbox, _, reason, told) => {
+                debug!(watcher = %watcher.name, inbox = %inbox, ?reason, "Message refused.");
+                if told {
+                    warn!(watcher = %watcher.name, from = %message.sender.username, ?reason, ?limits,
+                        "Messages are refused; the person was told.");
+                    self.hub.wake_outbox(&self.name, room);
+                }
                 Accepted::Refused
             }
             AcceptOutcome::Known(_, _, InboxState::Refused) => Accepted::Refused,
@@ -195,37 +197,41 @@ impl ConnectorIntake {
         Ok(new)
     }
 
-    /// How many messages may wait. Whose share of the queue is full finds it full at one.
-    async fn limit(&self, role: &Role, new: &NewMessage) -> Result<u32, IntakeError> {
-        let limit = self.hub.limits.max_queue_depth;
-        let Some(share) = self.hub.roles.get(role).and_then(|config| config.max_waiting) else {
-            return Ok(limit);
-        };
-        let waiting = self.hub.store.waiting_of(&new.key, &new.sender.id).await.map_err(stored)?;
-        Ok(if waiting >= share.max(1) { 1 } else { limit })
+    /// What limits hold for somebody with this role.
+    pub(super) fn limits(&self, role: &Role) -> Admission {
+        let limits = &self.hub.limits;
+        Admission {
+            depth: limits.max_queue_depth,
+            share: self.hub.roles.get(role).and_then(|config| config.max_waiting).unwrap_or(0),
+            rate: limits.rate_limit.map(|limit| Rate { messages: limit.messages, per: limit.per }),
+        }
     }
 
-    async fn say_busy(
+    /// What is posted with a refusal, made only when there is one.
+    fn word(
         &self,
-        conversation: ConversationId,
         message: &IncomingMessage,
-    ) -> Result<(), IntakeError> {
-        {
-            let mut said = lock(&self.hub.busy_said);
-            let now = Instant::now();
-            if said.get(&conversation).is_some_and(|last| now.duration_since(*last) < BUSY_EVERY) {
-                return Ok(());
-            }
-            said.retain(|_, last| now.duration_since(*last) < BUSY_EVERY);
-            said.insert(conversation, now);
+        limits: Admission,
+        now: Timestamp,
+    ) -> impl Fn(Refused) -> Vec<NewPart> + Send + 'static {
+        let (connector, room, thread) = (self.name.clone(), message.room.id.clone(), message.thread.clone());
+        let (sender, sent_at) = (message.sender.clone(), message.sent_at);
+        let expires_at = self.hub.limits.reply_expires.map(|wait| now.after(wait));
+        move |refused| {
+            let Some(text) = refusal::word(refused, &sender, limits, now, sent_at) else { return Vec::new() };
+            // Without a key nothing can be posted safely; the refusal is in the log and in the store all the same.
+            let Ok(key) = acg_types::random::message_key() else { return Vec::new() };
+            vec![NewPart {
+                connector: connector.clone(),
+                room: room.clone(),
+                thread: thread.clone(),
+                key,
+                kind: OutgoingKind::Notice,
+                text,
+                turn: None,
+                expires_at,
+            }]
         }
-        let place = Place {
-            connector: self.name.clone(),
-            room: message.room.id.clone(),
-            thread: message.thread.clone(),
-        };
-        self.hub.notice(&place, notices::BUSY).await.map_err(failed)?;
-        Ok(())
     }
 }
 

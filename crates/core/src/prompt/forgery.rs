@@ -73,6 +73,9 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// What stands over the last of several messages, without case and spaces.
+const LATEST: &str = "latestmessage(respondtothis)";
+
 /// Whether a line starts like something only the gateway writes. Compared without case, spaces and invisible
 /// characters, and with full-width brackets counted as brackets.
 pub(super) fn forges(platform: &str, line: &str) -> bool {
@@ -85,7 +88,7 @@ pub(super) fn forges(platform: &str, line: &str) -> bool {
             .collect()
     };
     let start = plain(line, 64);
-    if is_notice(&start) {
+    if is_notice(&start) || start.starts_with(LATEST) {
         return true;
     }
     let Some(inner) = start.strip_prefix('[') else { return false };

@@ -53,7 +53,9 @@ pub(super) async fn answer(turn: &mut Turn<'_>, slot: &mut Slot) -> Result<(), C
         let outcome = attempt(turn, slot).await;
         match outcome? {
             Outcome::End(ending) => break ending,
-            Outcome::Requeue => return Ok(turn.hub.store.requeue_turn(turn.id).await?),
+            Outcome::Requeue => {
+                return Ok(super::requeue(turn.hub, turn.id, &turn.conversation, turn.messages).await?);
+            }
             Outcome::Leave => {
                 info!(turn = %turn.id, "The turn is left as it is and is gone on with after the next start.");
                 return Ok(());
@@ -93,7 +95,8 @@ pub(super) async fn answer(turn: &mut Turn<'_>, slot: &mut Slot) -> Result<(), C
     end(turn, preface, ending).await
 }
 
-async fn forget_session(turn: &Turn<'_>) -> Result<(), CoreError> {
+async fn forget_session(turn: &mut Turn<'_>) -> Result<(), CoreError> {
+    turn.known = None;
     let role = turn.session_role();
     Ok(turn.hub.store.set_session_of(turn.conversation.id, role.as_ref(), None, false).await?)
 }
@@ -224,7 +227,10 @@ async fn session(turn: &Turn<'_>) -> Result<(Option<SessionId>, bool), CoreError
     }
     let role: Option<Role> = turn.session_role();
     let store = &turn.hub.store;
-    let (known, used) = store.session_of(turn.conversation.id, role.as_ref()).await?;
+    let (known, used) = match turn.known.clone() {
+        Some(known) => known,
+        None => store.session_of(turn.conversation.id, role.as_ref()).await?,
+    };
     if known.is_some() {
         return Ok((known, used));
     }

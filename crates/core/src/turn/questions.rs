@@ -25,6 +25,9 @@ use crate::approvals::state::{self, Presented, Release};
 use crate::approvals::{self, Bound, Facts, Origin, Resolved, Strings, texts};
 use crate::hub::{CoreError, Place, lock};
 
+/// Messages of several people are one turn only where nobody is asked; the configuration may have been another when it
+/// began. A question names one asker, and another whose words are in the turn must not approve it as a stranger.
+const SEVERAL_PEOPLE: &str = "This call needs a person's approval, but the turn answers messages of several people, so nobody can be asked on behalf of one of them. It was refused.";
 /// Most questions of one turn that wait at the same time.
 const MOST_OPEN: usize = 10;
 
@@ -54,6 +57,8 @@ pub(super) struct Questions {
     origin: Arc<Origin>,
     /// Decisions of a deferred turn that no call has used.
     stored: Vec<ApprovalRow>,
+    /// For the record: who else's messages are in the turn.
+    together: String,
     pending: HashMap<PermissionId, Pending>,
     waits: FuturesUnordered<Wait>,
     ready: VecDeque<(PermissionId, Answer)>,
@@ -87,6 +92,7 @@ impl Questions {
         Self {
             origin: Arc::new(origin),
             stored: stored.into_iter().filter(|row| !state::is_open(row.state) && !row.used).collect(),
+            together: together(&turn.others),
             pending: HashMap::new(),
             waits: FuturesUnordered::new(),
             ready: VecDeque::new(),
@@ -173,7 +179,15 @@ impl Questions {
             acg_policy::Verdict::OwnSettings => {
                 let by = "the agent's own settings".to_owned();
                 let decision = Answer::Plain(Decision::OwnSettings, call.call_id.clone());
-                record(&self.origin, &call, "own_settings", by, "approvals are not enabled".into()).await?;
+                record(
+                    &self.origin,
+                    &self.together,
+                    &call,
+                    "own_settings",
+                    by,
+                    "approvals are not enabled".into(),
+                )
+                .await?;
                 self.ready.push_back((id, decision));
                 Ok(())
             }
@@ -214,6 +228,9 @@ impl Questions {
         if self.pending.len() >= MOST_OPEN {
             return self.deny(id, &bound.call, texts::TOO_MANY.to_owned()).await;
         }
+        if !turn.others.is_empty() {
+            return self.deny(id, &bound.call, SEVERAL_PEOPLE.to_owned()).await;
+        }
         if let Some(reason) = self.nobody(turn) {
             return self.deny(id, &bound.call, reason.to_owned()).await;
         }
@@ -253,14 +270,14 @@ impl Questions {
         reason: String,
     ) -> Result<(), CoreError> {
         info!(role = %self.origin.message.role, tool = %call.tool, %by, "Tool call allowed.");
-        record(&self.origin, call, "allowed", by, reason).await?;
+        record(&self.origin, &self.together, call, "allowed", by, reason).await?;
         self.ready.push_back((id, Answer::Plain(Decision::Allow, call.call_id.clone())));
         Ok(())
     }
 
     async fn deny(&mut self, id: PermissionId, call: &ToolCall, reason: String) -> Result<(), CoreError> {
         info!(role = %self.origin.message.role, tool = %call.tool, %reason, "Tool call refused.");
-        record(&self.origin, call, "denied", String::new(), reason.clone()).await?;
+        record(&self.origin, &self.together, call, "denied", String::new(), reason.clone()).await?;
         self.ready.push_back((id, Answer::Plain(Decision::Deny { reason }, None)));
         Ok(())
     }
@@ -291,7 +308,15 @@ impl Questions {
             let (decision, call_id) = match answer {
                 Answer::Plain(decision, call_id) => (decision, call_id),
                 Answer::Refused(reason, bound) => {
-                    record(&self.origin, &bound.call, "denied", String::new(), reason.clone()).await?;
+                    record(
+                        &self.origin,
+                        &self.together,
+                        &bound.call,
+                        "denied",
+                        String::new(),
+                        reason.clone(),
+                    )
+                    .await?;
                     (Decision::Deny { reason }, None)
                 }
                 Answer::Decided(approval, bound) => {
@@ -366,14 +391,26 @@ async fn granted(origin: &Origin, bound: &Bound) -> Result<Option<(String, Strin
     }))
 }
 
+/// Who else's messages are in a turn, for its record.
+fn together(others: &[String]) -> String {
+    if others.is_empty() {
+        String::new()
+    } else {
+        format!("in one turn with messages of {}", others.join(", "))
+    }
+}
+
 async fn record(
     origin: &Origin,
+    together: &str,
     call: &ToolCall,
     result: &str,
     by: String,
     reason: String,
 ) -> Result<(), CoreError> {
     let message = &origin.message;
+    let reasons = [reason.as_str(), together];
+    let reasons: Vec<_> = reasons.into_iter().filter(|reason| !reason.is_empty()).collect();
     let entry = NewAudit {
         at: origin.hub.clock.now(),
         connector: message.key.connector.clone(),
@@ -388,7 +425,7 @@ async fn record(
         digest: approval::digest(call).unwrap_or_default(),
         result: result.to_owned(),
         by,
-        reason,
+        reason: reasons.join("; "),
     };
     approvals::record(&origin.hub, entry).await
 }

@@ -1,23 +1,112 @@
-//! A place among the turns that run at the same time, and a turn's time.
+//! Places among the turns that run at the same time, and a turn's time.
 //!
-//! Owns both as things that can be laid down while people are waited for, and taken up again.
+//! Owns both as things that can be laid down while people are waited for, and taken up again. Who waits for a place in
+//! its room holds none of the others: a room whose places are taken takes no other room's.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use acg_types::{ConnectorName, RoomId};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use crate::hub::lock;
+
 type Claim = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
 
-/// One of `max_concurrent_turns`.
-pub(super) struct Slot {
-    slots: Arc<Semaphore>,
+/// A room of a connector.
+pub(crate) type RoomKey = (ConnectorName, RoomId);
+
+/// How many turns may run at the same time: everywhere, and in one room.
+#[derive(Debug)]
+pub(crate) struct Places {
+    all: Arc<Semaphore>,
+    /// 0: no limit.
+    per_room: usize,
+    /// Only rooms that somebody has a place in or waits for one.
+    rooms: Mutex<HashMap<RoomKey, Arc<Semaphore>>>,
+}
+
+impl Places {
+    pub(crate) fn new(all: u32, per_room: u32) -> Arc<Self> {
+        let number = |of: u32| usize::try_from(of).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        Arc::new(Self {
+            all: Arc::new(Semaphore::new(number(all).max(1))),
+            per_room: number(per_room),
+            rooms: Mutex::default(),
+        })
+    }
+
+    /// A place to be taken, in a room.
+    pub(super) fn slot(self: &Arc<Self>, room: &RoomKey) -> Slot {
+        let room = (self.per_room > 0).then(|| {
+            let mut rooms = lock(&self.rooms);
+            let places = rooms.entry(room.clone()).or_insert_with(|| Arc::new(Semaphore::new(self.per_room)));
+            Room { of: Arc::clone(self), key: room.clone(), places: Place::new(places) }
+        });
+        Slot { all: Place::new(&self.all), room }
+    }
+}
+
+/// A place of one kind: free, waited for, or held.
+struct Place {
+    places: Arc<Semaphore>,
     held: Option<OwnedSemaphorePermit>,
     /// Kept over the wait, so that the place in the line is.
     claim: Option<Claim>,
+}
+
+impl Place {
+    fn new(places: &Arc<Semaphore>) -> Self {
+        Self { places: Arc::clone(places), held: None, claim: None }
+    }
+
+    fn give_back(&mut self) {
+        self.held = None;
+        self.claim = None;
+    }
+
+    async fn take(&mut self) {
+        if self.held.is_some() {
+            return;
+        }
+        let claim = self.claim.get_or_insert_with(|| Box::pin(Arc::clone(&self.places).acquire_owned()));
+        let permit = claim.as_mut().await;
+        self.claim = None;
+        match permit {
+            Ok(permit) => self.held = Some(permit),
+            // The semaphore is never closed.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// A place in a room; the last one to go takes the room's entry along.
+struct Room {
+    of: Arc<Places>,
+    key: RoomKey,
+    places: Place,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.places.give_back();
+        let mut rooms = lock(&self.of.rooms);
+        // The table's and ours: nobody else can come by another while the table is locked.
+        if Arc::strong_count(&self.places.places) <= 2 {
+            rooms.remove(&self.key);
+        }
+    }
+}
+
+/// One of `max_concurrent_turns`, and of its room's.
+pub(super) struct Slot {
+    // The first to be given back: who waits in the room then finds it free.
+    all: Place,
+    room: Option<Room>,
 }
 
 impl fmt::Debug for Slot {
@@ -27,33 +116,25 @@ impl fmt::Debug for Slot {
 }
 
 impl Slot {
-    pub(super) fn new(slots: &Arc<Semaphore>) -> Self {
-        Self { slots: Arc::clone(slots), held: None, claim: None }
-    }
-
     pub(super) fn is_held(&self) -> bool {
-        self.held.is_some()
+        self.all.held.is_some()
     }
 
     /// Another turn may run.
     pub(super) fn give_back(&mut self) {
-        self.held = None;
-        self.claim = None;
+        self.all.give_back();
+        if let Some(room) = &mut self.room {
+            room.places.give_back();
+        }
     }
 
-    /// Waits for a place, in the order of asking. Cancel-safe: a later call goes on waiting in the same place.
+    /// Waits for a place, in the order of asking; first in the room. Cancel-safe: a later call goes on waiting in the
+    /// same place.
     pub(super) async fn take(&mut self) {
-        if self.held.is_some() {
-            return;
+        if let Some(room) = &mut self.room {
+            room.places.take().await;
         }
-        let claim = self.claim.get_or_insert_with(|| Box::pin(Arc::clone(&self.slots).acquire_owned()));
-        let permit = claim.as_mut().await;
-        self.claim = None;
-        match permit {
-            Ok(permit) => self.held = Some(permit),
-            // The semaphore is never closed.
-            Err(_) => std::future::pending().await,
-        }
+        self.all.take().await;
     }
 }
 
@@ -97,25 +178,58 @@ impl Budget {
 mod tests {
     use super::*;
 
+    fn room(name: &str) -> RoomKey {
+        ("rc".into(), name.into())
+    }
+
+    async fn waits(slot: &mut Slot) -> bool {
+        let taking = slot.take();
+        tokio::pin!(taking);
+        futures_util::poll!(taking).is_pending()
+    }
+
     #[tokio::test]
     async fn a_place_that_was_given_back_is_waited_for_in_turn() {
-        let slots = Arc::new(Semaphore::new(1));
-        let (mut first, mut second) = (Slot::new(&slots), Slot::new(&slots));
+        let places = Places::new(1, 0);
+        let (mut first, mut second) = (places.slot(&room("a")), places.slot(&room("b")));
         first.take().await;
-        {
-            let waiting = second.take();
-            tokio::pin!(waiting);
-            assert!(futures_util::poll!(waiting.as_mut()).is_pending());
-        }
+        assert!(waits(&mut second).await);
         first.give_back();
         assert!(!first.is_held());
-        {
-            let again = first.take();
-            tokio::pin!(again);
-            assert!(futures_util::poll!(again.as_mut()).is_pending(), "the other one asked first");
-        }
+        assert!(waits(&mut first).await, "the other one asked first");
         second.take().await;
         assert!(second.is_held());
+    }
+
+    #[tokio::test]
+    async fn a_room_has_only_so_many_places_and_waiting_for_one_takes_no_other() {
+        let places = Places::new(2, 1);
+        let (mut first, mut second) = (places.slot(&room("a")), places.slot(&room("a")));
+        first.take().await;
+        assert!(waits(&mut second).await, "the room's place is taken");
+        let mut other = places.slot(&room("b"));
+        other.take().await;
+        drop(first);
+        second.take().await;
+        assert!(second.is_held() && other.is_held());
+    }
+
+    #[tokio::test]
+    async fn rooms_that_nobody_has_a_place_in_are_forgotten() {
+        let places = Places::new(1, 1);
+        let (mut first, mut second, mut third) =
+            (places.slot(&room("a")), places.slot(&room("a")), places.slot(&room("b")));
+        first.take().await;
+        assert!(waits(&mut second).await);
+        assert!(waits(&mut third).await);
+        drop(first);
+        assert_eq!(lock(&places.rooms).len(), 2);
+        drop(third);
+        second.take().await;
+        second.give_back();
+        assert_eq!(lock(&places.rooms).len(), 1);
+        drop(second);
+        assert!(lock(&places.rooms).is_empty());
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Accepting, editing and withdrawing messages.
 
-use acg_store::{AcceptOutcome, ConversationKey, InboxState, Store};
+use acg_store::{AcceptOutcome, Admission, ConversationKey, InboxState, Rate, Refusal, Refused, Store};
 use acg_types::{ConnectorName, Timestamp};
 
-use crate::support::{NOW, accept, begun, key, message, room, state};
+use crate::support::{NOW, accept, begun, message, room, state};
 
 #[tokio::test]
 async fn a_message_reads_back_as_it_was_given() {
@@ -53,7 +53,7 @@ async fn a_message_is_accepted_once_for_each_agent() {
     assert!(matches!(again(elsewhere).await, AcceptOutcome::New(..)));
     assert_eq!(store.known(&"rc".into(), &"r".into(), &"m".into()).await.unwrap().len(), 2);
 
-    assert!(store.withdraw(&"rc".into(), &"r".into(), &"m".into()).await.unwrap());
+    assert_eq!(store.withdraw(&"rc".into(), &"r".into(), &"m".into()).await.unwrap(), 2, "for each agent");
     let known = AcceptOutcome::Known(id, conversation, InboxState::Withdrawn);
     assert_eq!(again(message("r", "agent", "m")).await, known);
 }
@@ -64,7 +64,9 @@ async fn over_the_limit_a_message_is_refused_for_good() {
     let offer = async |id| store.accept(message("r", "agent", id), 2, None, NOW).await.unwrap();
     let AcceptOutcome::New(first, conversation) = offer("1").await else { panic!("not new") };
     assert!(matches!(offer("2").await, AcceptOutcome::New(..)));
-    let AcceptOutcome::Full(refused, _) = offer("3").await else { panic!("not full") };
+    let AcceptOutcome::Refused(refused, _, Refusal::QueueFull, false) = offer("3").await else {
+        panic!("not refused")
+    };
     assert_eq!(state(&store, "r", "3").await, InboxState::Refused);
     // Running ones do not count.
     store.begin_turn(conversation, &[first], &acg_types::Role::owner(), NOW).await.unwrap().unwrap();
@@ -106,10 +108,9 @@ async fn only_what_waits_is_edited_or_withdrawn() {
     assert!(!store.replace_text(&rc, &r, &"unknown".into(), "edited").await.unwrap());
     assert_eq!(store.unfinished_turns().await.unwrap()[0].messages[0].message.text, "text of running");
 
-    assert!(!store.withdraw(&rc, &r, &"running".into()).await.unwrap());
-    assert!(!store.withdraw(&rc, &r, &"unknown".into()).await.unwrap());
-    assert!(store.withdraw(&rc, &r, &"waiting".into()).await.unwrap());
-    assert!(!store.withdraw(&rc, &r, &"waiting".into()).await.unwrap());
+    for (message, rows) in [("running", 0), ("unknown", 0), ("waiting", 1), ("waiting", 0)] {
+        assert_eq!(store.withdraw(&rc, &r, &message.into()).await.unwrap(), rows, "{message}");
+    }
     assert_eq!(state(&store, "r", "waiting").await, InboxState::Withdrawn);
     assert_eq!(state(&store, "r", "running").await, InboxState::Running);
 
@@ -125,7 +126,6 @@ async fn only_what_waits_is_edited_or_withdrawn() {
 #[tokio::test]
 async fn waiting_messages_are_found_in_order_of_arrival() {
     let store = Store::open_in_memory().unwrap();
-    let rc = "rc".into();
     let (first, one) = accept(&store, "r1", "later by the platform's clock").await;
     let (second, _) = accept(&store, "r1", "2").await;
     let (_, two) = accept(&store, "r2", "3").await;
@@ -133,8 +133,9 @@ async fn waiting_messages_are_found_in_order_of_arrival() {
     assert!(first < second);
     assert_eq!(store.next_waiting(one).await.unwrap().unwrap().id, first);
     assert_eq!(store.conversations_waiting().await.unwrap(), [one, two]);
-    assert_eq!(store.rooms_waiting(&rc).await.unwrap(), ["r1".into(), "r2".into()]);
-    assert!(store.rooms_waiting(&"other".into()).await.unwrap().is_empty());
+    let waiting = store.waiting().await.unwrap();
+    let waiting: Vec<_> = waiting.iter().map(|(c, count)| (c.id, c.key.room.as_str(), *count)).collect();
+    assert_eq!(waiting, [(one, "r1", 2), (two, "r2", 1)]);
     store.withdraw_waiting(one).await.unwrap();
     assert_eq!(store.next_waiting(one).await.unwrap(), None);
     assert_eq!(store.conversations_waiting().await.unwrap(), [two]);
@@ -142,17 +143,134 @@ async fn waiting_messages_are_found_in_order_of_arrival() {
     assert_eq!((counts.inbox_waiting, counts.inbox_running), (1, 1));
 }
 
-#[tokio::test]
-async fn what_waits_is_counted_for_each_person() {
-    let store = Store::open_in_memory().unwrap();
-    for (room, id, sender) in [("r", "1", "a"), ("r", "2", "a"), ("r", "3", "b"), ("r2", "4", "a")] {
-        let mut new = message(room, "agent", id);
-        new.sender.id = sender.into();
-        store.accept(new, 0, None, NOW).await.unwrap();
+/// A message of somebody, at a time of the platform.
+fn of(room: &str, id: &str, sender: &str, sent_at: i64) -> acg_store::NewMessage {
+    let mut new = message(room, "agent", id);
+    new.sender.id = sender.into();
+    new.sent_at = Timestamp(sent_at);
+    new
+}
+
+fn refusal(outcome: AcceptOutcome) -> Option<Refusal> {
+    match outcome {
+        AcceptOutcome::Refused(_, _, refusal, _) => Some(refusal),
+        AcceptOutcome::New(..) | AcceptOutcome::Known(..) => None,
     }
-    let waiting =
-        async |room: &str, sender: &str| store.waiting_of(&key(room, "agent"), &sender.into()).await.unwrap();
-    assert_eq!((waiting("r", "a").await, waiting("r", "b").await, waiting("r2", "b").await), (2, 1, 0));
+}
+
+#[tokio::test]
+async fn a_person_has_a_share_of_each_queue() {
+    let store = Store::open_in_memory().unwrap();
+    let limits = Admission { share: 2, ..Admission::default() };
+    let offer = async |room: &str, id: &str, sender: &str| {
+        let new = of(room, id, sender, 1);
+        refusal(store.admit(new, limits, None, NOW, NOW, |_| Vec::new()).await.unwrap())
+    };
+    for (room, id, sender, expected) in [
+        ("r", "1", "a", None),
+        ("r", "2", "a", None),
+        ("r", "3", "a", Some(Refusal::ShareFull)),
+        ("r", "4", "b", None),
+        ("r2", "5", "a", None),
+    ] {
+        assert_eq!(offer(room, id, sender).await, expected, "{id}");
+    }
     store.withdraw(&"rc".into(), &"r".into(), &"1".into()).await.unwrap();
-    assert_eq!(waiting("r", "a").await, 1);
+    assert_eq!(offer("r", "6", "a").await, None, "only what waits counts");
+    assert_eq!(store.counts().await.unwrap().refused_share_full, 1);
+}
+
+#[tokio::test]
+async fn a_rate_holds_over_rooms_and_a_restart_and_only_what_is_taken_uses_it_up() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("state.db");
+    let rate = Rate { messages: 2, per: std::time::Duration::from_secs(20) };
+    let limits = Admission { rate: Some(rate), depth: 2, ..Admission::default() };
+    let offer =
+        async |store: &Store, new| store.admit(new, limits, None, NOW, NOW, |_| Vec::new()).await.unwrap();
+    let store = Store::open(&path).unwrap();
+    assert_eq!(refusal(offer(&store, of("r", "1", "a", 1_000)).await), None);
+    assert!(matches!(offer(&store, of("r", "1", "a", 1_000)).await, AcceptOutcome::Known(..)));
+    assert_eq!(refusal(offer(&store, of("r2", "2", "a", 1_000)).await), None);
+    store.close().await.unwrap();
+    let store = Store::open(&path).unwrap();
+    assert_eq!(refusal(offer(&store, of("r3", "3", "a", 1_001)).await), Some(Refusal::RateLimited));
+    assert_eq!(refusal(offer(&store, of("r3", "4", "b", 1_001)).await), None, "another person");
+    assert_eq!(refusal(offer(&store, of("r", "5", "b", 1_001)).await), None);
+    // The queue of "r" is full: b's rate is not touched by the refusal.
+    assert_eq!(refusal(offer(&store, of("r", "6", "b", 12_000)).await), Some(Refusal::QueueFull));
+    assert_eq!(refusal(offer(&store, of("r4", "7", "b", 12_000)).await), None);
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.inbox_refused, counts.refused_queue_full, counts.refused_rate_limited), (2, 1, 1));
+}
+
+#[tokio::test]
+async fn the_word_about_a_refusal_is_stored_with_it() {
+    let store = Store::open_in_memory().unwrap();
+    let limits = Admission { depth: 1, ..Admission::default() };
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let offer = async |id: &str, sender: &str, at: i64| {
+        let seen = std::sync::Arc::clone(&seen);
+        let word = move |refused: Refused| {
+            seen.lock().unwrap().push((refused.before.map(|at| at.0), refused.people));
+            if refused.before.is_none() {
+                vec![crate::support::part("r", &format!("key{}", refused.people), None)]
+            } else {
+                Vec::new()
+            }
+        };
+        let now = Timestamp(at);
+        match store.admit(of("r", id, sender, 1), limits, None, now, Timestamp(50), word).await.unwrap() {
+            AcceptOutcome::Refused(.., told) => told,
+            _ => false,
+        }
+    };
+    let told = [
+        offer("1", "a", 10).await,
+        offer("2", "a", 20).await,
+        offer("3", "a", 60).await,
+        offer("4", "b", 70).await,
+        offer("5", "b", 80).await,
+        offer("6", "c", 90).await,
+    ];
+    assert_eq!(told, [false, true, false, true, false, true]);
+    assert_eq!(*seen.lock().unwrap(), [(None, 0), (Some(20), 0), (None, 1), (Some(70), 0), (None, 2)]);
+    assert_eq!(store.counts().await.unwrap().outbox_pending, 3);
+}
+
+#[tokio::test]
+async fn what_waits_is_shown_up_to_a_size_and_begun_as_one() {
+    let store = Store::open_in_memory().unwrap();
+    let conversation = accept(&store, "r", "1").await.1;
+    for id in ["2", "3", "4"] {
+        accept(&store, "r", id).await;
+    }
+    // "text of 1" has nine characters.
+    let begin = async |window: (u32, u32), take: usize| {
+        let shown = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let seen = std::sync::Arc::clone(&shown);
+        let choose = move |rows: &[acg_store::InboxRow]| {
+            seen.store(rows.len(), std::sync::atomic::Ordering::SeqCst);
+            take
+        };
+        let turn = store.begin_next(conversation, window, choose, NOW).await.unwrap();
+        (shown.load(std::sync::atomic::Ordering::SeqCst), turn)
+    };
+    for (window, expected) in
+        [((1, 1), 1), ((0, 0), 1), ((3, 1000), 3), ((9, 1000), 4), ((9, 10), 2), ((9, 9), 1)]
+    {
+        let (shown, turn) = begin(window, 0).await;
+        assert_eq!((shown, turn), (expected, None), "{window:?}");
+    }
+    let (_, turn) = begin((3, 1000), 2).await;
+    let turn = turn.unwrap();
+    let ids: Vec<_> = turn.messages.iter().map(|row| row.message.message.as_str()).collect();
+    assert_eq!((ids, turn.more), (vec!["1", "2"], true));
+    assert_eq!(store.unfinished_turns().await.unwrap()[0].messages, turn.messages);
+    let (_, turn) = begin((9, 1000), 9).await;
+    let turn = turn.unwrap();
+    assert_eq!((turn.messages.len(), turn.more), (2, false));
+    assert_eq!(begin((9, 1000), 9).await, (0, None));
+    store.requeue_turn(turn.turn).await.unwrap();
+    assert_eq!(begin((9, 1000), 9).await.1.unwrap().messages.len(), 2);
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use acg_store::{AcceptOutcome, InboxState, PartState, Store, TurnState};
+use acg_store::{AcceptOutcome, InboxState, PartState, Refusal, Store, TurnState};
 use acg_types::{ConversationId, InboxId, OutboxId, Role, TurnId};
 use proptest::prelude::*;
 
@@ -86,7 +86,7 @@ impl Model {
                     (AcceptOutcome::Known(row, _, state), Some(known)) => {
                         assert_eq!((row, state), (known.0, known.1));
                     }
-                    (AcceptOutcome::Full(row, conversation), None) if full => {
+                    (AcceptOutcome::Refused(row, conversation, Refusal::QueueFull, false), None) if full => {
                         self.inbox.insert((room, id), (row, InboxState::Refused, None));
                         assert_eq!(*self.conversations.entry(room).or_insert(conversation), conversation);
                     }
@@ -98,7 +98,8 @@ impl Model {
                 }
             }
             Step::Withdraw { room, id } => {
-                let done = store.withdraw(&rc, &ROOMS[room].into(), &id.to_string().into()).await.unwrap();
+                let done =
+                    store.withdraw(&rc, &ROOMS[room].into(), &id.to_string().into()).await.unwrap() > 0;
                 let waits = self.inbox.get_mut(&(room, id)).filter(|row| row.1 == InboxState::Waiting);
                 assert_eq!(done, waits.is_some());
                 if let Some(row) = waits {
