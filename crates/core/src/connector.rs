@@ -194,6 +194,20 @@ pub struct Inbound {
     pub own: Option<Own>,
 }
 
+/// What was said in a room while nobody listened to it, found later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missed {
+    /// The room.
+    pub room: RoomId,
+    /// What people said before the room was listened to again, oldest first: all of it at once, so that it can be
+    /// judged how much there is. What was said since is live, however it was found, and is offered one by one.
+    pub messages: Vec<Inbound>,
+    /// The platform's clock now: ages are taken by it.
+    pub found_at: Timestamp,
+    /// If set, the room's cursor moves here in the same commit. The messages' own cursors do not count.
+    pub cursor: Option<Timestamp>,
+}
+
 /// Where the owner of the connector's account said something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Own {
@@ -223,6 +237,8 @@ pub enum Accepted {
     NotAddressed,
     /// The queue of this conversation is full; stored as refused, and the room was told.
     Refused,
+    /// Said while nobody listened, and too old or one of too many; stored as refused, and the room was told how many.
+    Skipped,
 }
 
 /// A reaction that stands on a message now.
@@ -286,6 +302,10 @@ pub trait Intake: Send + Sync + fmt::Debug {
 
     /// Offers one message. `Ok` means settled and, where accepted, committed.
     async fn offer(&self, inbound: Inbound) -> Result<Accepted, IntakeError>;
+
+    /// Settles what was missed in a room: what is not too old and not too much is taken in, the rest is stored as
+    /// refused and summed up in the room in one line, all in one commit. One outcome for each message, in order.
+    async fn settle_missed(&self, missed: &Missed) -> Result<Vec<Accepted>, IntakeError>;
 
     /// Whether reactions on this message matter: it asks a question that is still open. Cheap.
     fn awaits_reaction(&self, room: &RoomId, message: &MessageId) -> bool;

@@ -1,47 +1,31 @@
-//! Posting what the outbox holds: one lane per room, in order, until the platform has it.
+//! Posting what the outbox holds: one lane per room, in order, until the platform has it or it is too old.
 //!
-//! Owns the rule when a part is tried again. Must never post a part whose attempt was not committed before.
+//! Owns when a part is tried again, when it is given up, and what the room is told of that; what an attempt's outcome
+//! means is in [`fate`]. Must never post a part whose attempt was not committed before, nor one that has expired.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use acg_config::Resend;
 use acg_fault::{Plant, Point};
-use acg_store::{OutboxRow, PartState, StoreError};
-use acg_types::{ConnectorName, MessageId, Outgoing, OutgoingKind, RoomId};
+use acg_store::{NewPart, OutboxRow, PartState, StoreError};
+use acg_types::{ConnectorName, MessageId, OutboxId, Outgoing, OutgoingKind, RoomId, Timestamp};
 use tracing::{debug, info, warn};
 
-use crate::connector::{Link, Receipt, SendError};
-use crate::hub::{ConnectorPart, Hub, INNER_RETRY};
+use crate::connector::{Link, SendError};
+use crate::hub::{ConnectorPart, CoreError, Hub, INNER_RETRY};
+
+mod fate;
+mod words;
+
+use fate::Next;
 
 /// Longest wait for one post; the platforms' own time-outs are shorter.
 const SEND_TIMEOUT: Duration = Duration::from_secs(90);
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_mins(1);
-
-/// What to do after an attempt. Pure.
-#[derive(Debug, PartialEq, Eq)]
-enum Next {
-    Settled(Receipt),
-    Later(Duration),
-    GiveUp(PartState, String),
-}
-
-/// `attempts` counts this attempt too. `jitter` is in `0.0..1.0`.
-fn next(result: Result<Receipt, SendError>, attempts: u32, idempotent: bool, jitter: f64) -> Next {
-    let wait = |asked: Option<Duration>| {
-        let ceiling = FIRST_WAIT.saturating_mul(1 << attempts.saturating_sub(1).min(6)).min(LONGEST_WAIT);
-        // Full jitter, but never sooner than the platform asks.
-        Next::Later(asked.unwrap_or_default() + ceiling.mul_f64(jitter))
-    };
-    match result {
-        Ok(receipt) => Next::Settled(receipt),
-        Err(SendError::Retry { after, .. }) => wait(after),
-        Err(SendError::Auth { .. }) => wait(None),
-        Err(SendError::Ambiguous { .. }) if idempotent => wait(None),
-        Err(SendError::Ambiguous { reason }) => Next::GiveUp(PartState::Ambiguous, reason),
-        Err(SendError::Permanent { reason }) => Next::GiveUp(PartState::Failed, reason),
-    }
-}
+/// A deadline is on the wall clock, which may jump: it is looked at this often.
+const LOOK: Duration = Duration::from_mins(1);
+/// Shorter waits are not worth their bookkeeping.
+const SHORTEST: Duration = Duration::from_millis(5);
 
 /// Posts everything a room has, then ends.
 pub(crate) async fn lane(hub: Arc<Hub>, key: (ConnectorName, RoomId)) {
@@ -66,90 +50,214 @@ async fn work(hub: &Arc<Hub>, key: &(ConnectorName, RoomId)) {
         hub.outboxes.close(key);
         return;
     };
-    // Parts whose earlier attempts in this run are known not to have posted anything.
-    let mut clean = None;
+    let mut lane = Lane { hub, part, connector: &key.0, room: &key.1, clean: None, may_owe_word: true };
     loop {
-        match hub.store.next_part(&key.0, &key.1).await {
-            Ok(Some(row)) => {
-                connected(part).await;
-                if let Err(error) = post(hub, part, row, &mut clean).await {
-                    warn!(connector = %key.0, %error, "The outbox could not be updated; trying again.");
-                    tokio::time::sleep(INNER_RETRY).await;
-                }
-            }
-            Ok(None) => {
+        match lane.step().await {
+            Ok(true) => {}
+            Ok(false) => {
                 if !hub.outboxes.again(key) {
                     return;
                 }
             }
-            Err(StoreError::Closed) => {
+            Err(CoreError::Store(StoreError::Closed)) => {
                 hub.outboxes.close(key);
                 return;
             }
             Err(error) => {
-                warn!(connector = %key.0, %error, "The outbox could not be read; trying again.");
+                warn!(connector = %key.0, %error, "The outbox could not be read or updated; trying again.");
                 tokio::time::sleep(INNER_RETRY).await;
             }
         }
     }
 }
 
-/// Waits for the connection; bounded by the lane's own cancellation.
-async fn connected(part: &ConnectorPart) {
-    let mut health = part.connector.health();
-    // An error means that the connector is gone: then the send says so.
-    drop(health.wait_for(|health| health.link == Link::Connected).await);
+/// The outbox of one room.
+struct Lane<'a> {
+    hub: &'a Arc<Hub>,
+    part: &'a ConnectorPart,
+    connector: &'a ConnectorName,
+    room: &'a RoomId,
+    /// The part whose attempts in this run are known not to have posted anything.
+    clean: Option<OutboxId>,
+    /// Whether something may have expired of which the room was not told.
+    may_owe_word: bool,
 }
 
-async fn post(
-    hub: &Hub,
-    part: &ConnectorPart,
-    row: OutboxRow,
-    clean: &mut Option<acg_types::OutboxId>,
-) -> Result<(), StoreError> {
-    let idempotent = part.capabilities.idempotent_send;
-    if row.attempts > 0 && !idempotent && *clean != Some(row.id) {
-        let reason = "the gateway ended while it was being posted".to_owned();
-        return give_up(hub, &row, PartState::Ambiguous, reason).await;
-    }
-    hub.store.attempt(row.id).await?;
-    acg_fault::point(Point::AttemptStored);
-    let outgoing = Outgoing {
-        room: row.part.room.clone(),
-        thread: row.part.thread.clone(),
-        key: key(&row),
-        text: row.part.text.clone(),
-        attempts: row.attempts,
-    };
-    let result = match tokio::time::timeout(SEND_TIMEOUT, part.connector.send(&outgoing)).await {
-        Ok(result) => result,
-        Err(_) => Err(SendError::Ambiguous { reason: format!("no answer within {SEND_TIMEOUT:?}") }),
-    };
-    if let Err(error) = &result {
-        debug!(connector = %row.part.connector, part = %row.id, %error, "A post did not succeed.");
-    }
-    let may_repeat = matches!(result, Err(SendError::Retry { .. } | SendError::Auth { .. }));
-    match next(result, row.attempts.saturating_add(1), idempotent, acg_types::random::fraction()) {
-        Next::Settled(receipt) => {
-            acg_fault::point(Point::PostConfirmed);
-            hub.store.part_sent(row.id, &receipt.id, hub.clock.now()).await?;
-            acg_fault::point(Point::PostStored);
-            if row.part.kind == OutgoingKind::Notice {
-                acg_fault::point(Point::NoticePosted);
+impl Lane<'_> {
+    /// Does the next thing there is to do; false if there is none.
+    async fn step(&mut self) -> Result<bool, CoreError> {
+        let store = &self.hub.store;
+        let row = store.next_part(self.connector, self.room).await?;
+        let mut until = None;
+        if let Some(row) = &row {
+            if self.is_in_doubt(row) {
+                self.unknown(row, "the gateway ended while it was being posted".to_owned()).await?;
+                return Ok(true);
             }
-            debug!(connector = %row.part.connector, part = %row.id, duplicate = receipt.duplicate, "Posted.");
-            settle(hub, row.id, Ok(()));
-            Ok(())
-        }
-        Next::Later(wait) => {
-            *clean = may_repeat.then_some(row.id);
-            if row.attempts == 0 {
-                info!(connector = %row.part.connector, part = %row.id, "A post is delayed and will be tried again.");
+            if !fate::is_due(row.part.expires_at, self.hub.clock.now()) {
+                until = row.part.expires_at;
+            } else if self.expire(row.id).await? {
+                return Ok(true);
             }
-            tokio::time::sleep(wait).await;
-            Ok(())
+        } else if !self.owes_word().await? {
+            return Ok(false);
         }
-        Next::GiveUp(state, reason) => give_up(hub, &row, state, reason).await,
+        // What is to be posted and what is to be told both need the room.
+        if !self.connected(until).await || fate::is_due(until, self.hub.clock.now()) || self.tell().await? {
+            return Ok(true);
+        }
+        if let Some(row) = row {
+            self.post(row).await?;
+        }
+        Ok(true)
+    }
+
+    fn idempotent(&self) -> bool {
+        self.part.capabilities.idempotent_send
+    }
+
+    /// Whether it may have been posted by an attempt of which nobody has heard the outcome.
+    fn is_in_doubt(&self, row: &OutboxRow) -> bool {
+        row.doubt && !self.idempotent() && self.clean != Some(row.id)
+    }
+
+    /// Waits for the connection, but no longer than until a part is too old; whether there is one. Bounded by the
+    /// lane's own cancellation.
+    async fn connected(&self, until: Option<Timestamp>) -> bool {
+        let mut health = self.part.connector.health();
+        // An error means that the connector is gone: then the send says so.
+        let up = health.wait_for(|health| health.link == Link::Connected);
+        match until {
+            Some(at) => {
+                let left = at.since(self.hub.clock.now()).clamp(SHORTEST, LOOK);
+                tokio::time::timeout(left, up).await.is_ok()
+            }
+            None => {
+                drop(up.await);
+                true
+            }
+        }
+    }
+
+    /// Takes everything out of the room's outbox that is too old; whether this part was among it. One that belongs to
+    /// an answer that was begun is not.
+    async fn expire(&mut self, part: OutboxId) -> Result<bool, CoreError> {
+        let expired = self.hub.store.expire_parts(self.connector, self.room, self.hub.clock.now()).await?;
+        if expired.is_empty() {
+            return Ok(false);
+        }
+        self.may_owe_word = true;
+        warn!(connector = %self.connector, room = %self.room, parts = expired.len(),
+            "What could not be posted in time will not be posted any more.");
+        for id in &expired {
+            settle(self.hub, *id, Err("it could not be posted in time".to_owned()));
+        }
+        Ok(expired.contains(&part))
+    }
+
+    /// Whether the room has to be told of something that was not posted.
+    async fn owes_word(&mut self) -> Result<bool, StoreError> {
+        if self.may_owe_word {
+            self.may_owe_word = self.hub.store.untold(self.connector, self.room).await? > 0;
+        }
+        Ok(self.may_owe_word)
+    }
+
+    /// Stores the one line about all that has expired, to be posted before everything else. True if there is one.
+    async fn tell(&mut self) -> Result<bool, CoreError> {
+        if !self.owes_word().await? {
+            return Ok(false);
+        }
+        let count = self.hub.store.untold(self.connector, self.room).await?;
+        let word = NewPart {
+            connector: self.connector.clone(),
+            room: self.room.clone(),
+            thread: None,
+            key: acg_types::random::message_key()?,
+            kind: OutgoingKind::Notice,
+            text: words::expired(count),
+            turn: None,
+            expires_at: None,
+        };
+        self.hub.store.tell_expired(word, self.hub.clock.now()).await?;
+        self.may_owe_word = false;
+        Ok(true)
+    }
+
+    async fn post(&mut self, row: OutboxRow) -> Result<(), CoreError> {
+        let (hub, store) = (self.hub, &self.hub.store);
+        store.attempt(row.id).await?;
+        acg_fault::point(Point::AttemptStored);
+        let outgoing = Outgoing {
+            room: row.part.room.clone(),
+            thread: row.part.thread.clone(),
+            key: key(&row),
+            text: row.part.text.clone(),
+            attempts: row.attempts,
+        };
+        let result = match tokio::time::timeout(SEND_TIMEOUT, self.part.connector.send(&outgoing)).await {
+            Ok(result) => result,
+            Err(_) => Err(SendError::Ambiguous { reason: format!("no answer within {SEND_TIMEOUT:?}") }),
+        };
+        if let Err(error) = &result {
+            debug!(connector = %row.part.connector, part = %row.id, %error, "A post did not succeed.");
+        }
+        let surely_not = matches!(result, Err(SendError::Retry { .. } | SendError::Auth { .. }));
+        let attempts = row.attempts.saturating_add(1);
+        match fate::next(result, attempts, self.idempotent(), acg_types::random::fraction()) {
+            Next::Settled(receipt) => {
+                acg_fault::point(Point::PostConfirmed);
+                store.part_sent(row.id, &receipt.id, hub.clock.now()).await?;
+                acg_fault::point(Point::PostStored);
+                if row.part.kind == OutgoingKind::Notice {
+                    acg_fault::point(Point::NoticePosted);
+                }
+                debug!(connector = %row.part.connector, part = %row.id, duplicate = receipt.duplicate, "Posted.");
+                settle(hub, row.copy_of.unwrap_or(row.id), Ok(()));
+                Ok(())
+            }
+            Next::Later(wait) => {
+                self.clean = surely_not.then_some(row.id);
+                if surely_not && !self.idempotent() {
+                    // So that it is known after a restart, too.
+                    store.not_posted(row.id).await?;
+                }
+                if row.attempts == 0 {
+                    info!(connector = %row.part.connector, part = %row.id, "A post is delayed and will be tried again.");
+                }
+                tokio::time::sleep(fate::pause(wait, row.part.expires_at, hub.clock.now())).await;
+                Ok(())
+            }
+            Next::GiveUp(reason) => {
+                store.part_failed(row.id, PartState::Failed, &reason, hub.clock.now()).await?;
+                warn!(connector = %row.part.connector, part = %row.id, reason, "The platform refuses this part.");
+                settle(hub, row.copy_of.unwrap_or(row.id), Err(reason));
+                Ok(())
+            }
+            Next::Unknown(reason) => self.unknown(&row, reason).await,
+        }
+    }
+
+    /// Nobody knows whether the part was posted: it is not repeated as it is, but by a copy that says so, once.
+    async fn unknown(&self, row: &OutboxRow, reason: String) -> Result<(), CoreError> {
+        let (hub, now) = (self.hub, self.hub.clock.now());
+        if row.copy_of.is_some() || hub.limits.resend == Resend::Never {
+            hub.store.part_failed(row.id, PartState::Ambiguous, &reason, now).await?;
+            warn!(connector = %self.connector, part = %row.id, reason,
+                "It is not known whether this part was posted. It is not posted again.");
+            settle(hub, row.copy_of.unwrap_or(row.id), Err(reason));
+            return Ok(());
+        }
+        let texts = words::again(&row.part.text, hub.longest(self.connector));
+        let copies = texts
+            .into_iter()
+            .map(|text| Ok((acg_types::random::message_key()?, text)))
+            .collect::<Result<Vec<_>, CoreError>>()?;
+        hub.store.part_repeated(row.id, &reason, copies, now).await?;
+        // Who waits for the part hears of it when its copy is settled.
+        warn!(connector = %self.connector, part = %row.id, reason,
+            "It is not known whether this part was posted. It is posted once more, with a mark.");
+        Ok(())
     }
 }
 
@@ -161,49 +269,7 @@ fn key(row: &OutboxRow) -> MessageId {
     row.part.key.clone()
 }
 
-async fn give_up(hub: &Hub, row: &OutboxRow, state: PartState, reason: String) -> Result<(), StoreError> {
-    hub.store.part_failed(row.id, state, &reason, hub.clock.now()).await?;
-    if state == PartState::Ambiguous {
-        warn!(connector = %row.part.connector, part = %row.id, reason,
-            "It is not known whether this part was posted. It is not posted again.");
-    } else {
-        warn!(connector = %row.part.connector, part = %row.id, reason, "The platform refuses this part.");
-    }
-    settle(hub, row.id, Err(reason));
-    Ok(())
-}
-
-fn settle(hub: &Hub, id: acg_types::OutboxId, result: Result<(), String>) {
+fn settle(hub: &Hub, id: OutboxId, result: Result<(), String>) {
     // Nobody may be waiting for it.
     drop(hub.settled.send((id, result)));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn retry(after: Option<u64>) -> Result<Receipt, SendError> {
-        Err(SendError::Retry { after: after.map(Duration::from_secs), reason: "x".into() })
-    }
-
-    #[test]
-    fn waits_grow_are_jittered_and_never_undercut_the_platform() {
-        assert_eq!(next(retry(None), 1, true, 0.5), Next::Later(Duration::from_millis(500)));
-        assert_eq!(next(retry(None), 3, true, 0.5), Next::Later(Duration::from_secs(2)));
-        assert_eq!(next(retry(None), 50, true, 0.5), Next::Later(Duration::from_secs(30)));
-        assert_eq!(next(retry(Some(45)), 1, true, 0.0), Next::Later(Duration::from_secs(45)));
-    }
-
-    #[test]
-    fn an_unknown_outcome_is_repeated_only_where_that_is_harmless() {
-        let unknown = || Err(SendError::Ambiguous { reason: "cut".into() });
-        assert!(matches!(next(unknown(), 1, true, 0.0), Next::Later(_)));
-        assert_eq!(next(unknown(), 1, false, 0.0), Next::GiveUp(PartState::Ambiguous, "cut".into()));
-    }
-
-    #[test]
-    fn a_refusal_is_final() {
-        let refused = Err(SendError::Permanent { reason: "readonly".into() });
-        assert_eq!(next(refused, 1, true, 0.0), Next::GiveUp(PartState::Failed, "readonly".into()));
-    }
 }

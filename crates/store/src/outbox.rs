@@ -1,7 +1,7 @@
 //! Parts to be posted, and what became of them.
 //!
-//! Owns their order and fate. Must never make a part pending again: what may have been posted is not repeated
-//! under another attempt's name.
+//! Owns their order and fate; what is too old in [`expiry`], what is posted a second time in [`copies`]. Must never
+//! make a part pending again: what may have been posted is not repeated under another attempt's name.
 
 use acg_types::{ConnectorName, MessageId, OutboxId, RoomId, ThreadId, Timestamp, TurnId};
 use rusqlite::{Connection, Row, params};
@@ -10,13 +10,19 @@ use crate::rows::{all, change, first, maybe, text, time, word};
 use crate::words::Stored;
 use crate::{NewPart, OutboxRow, PartState, Store, StoreError, approvals};
 
+mod copies;
+mod expiry;
+
+#[cfg(test)]
+pub(crate) use expiry::UNTOLD;
+
 impl Store {
     /// Stores parts to post, in order; all or none.
     pub async fn enqueue(&self, parts: Vec<NewPart>, now: Timestamp) -> Result<Vec<OutboxId>, StoreError> {
         self.write(move |connection| insert(connection, &parts, now)).await
     }
 
-    /// The oldest part that is to be posted in a room.
+    /// The part that is to be posted next in a room: the oldest, but for those that go ahead of all others.
     pub async fn next_part(
         &self,
         connector: &ConnectorName,
@@ -26,7 +32,7 @@ impl Store {
         self.read(move |connection| next(connection, &connector, &room)).await
     }
 
-    /// The rooms in which parts are to be posted.
+    /// The rooms in which parts are to be posted, or that have still to be told of parts that were not.
     pub async fn rooms_with_parts(&self) -> Result<Vec<(ConnectorName, RoomId)>, StoreError> {
         self.read(|connection| {
             all(connection, ROOMS_WITH_PARTS, [], |row| Ok((text(row, "connector")?, text(row, "room")?)))
@@ -45,7 +51,20 @@ impl Store {
         self.write(move |connection| {
             let changed = change(
                 connection,
-                "UPDATE outbox SET attempts = attempts + 1 WHERE id = ?1 AND state = 'pending'",
+                "UPDATE outbox SET attempts = attempts + 1, doubt = 1 WHERE id = ?1 AND state = 'pending'",
+                [id.0],
+            )?;
+            if changed == 0 { Err(settled(connection, id)?) } else { Ok(()) }
+        })
+        .await
+    }
+
+    /// The attempts so far surely posted nothing.
+    pub async fn not_posted(&self, id: OutboxId) -> Result<(), StoreError> {
+        self.write(move |connection| {
+            let changed = change(
+                connection,
+                "UPDATE outbox SET doubt = 0 WHERE id = ?1 AND state = 'pending'",
                 [id.0],
             )?;
             if changed == 0 { Err(settled(connection, id)?) } else { Ok(()) }
@@ -78,11 +97,12 @@ impl Store {
     }
 }
 
-pub(crate) const ROOMS_WITH_PARTS: &str =
-    "SELECT DISTINCT connector, room FROM outbox WHERE state = 'pending' ORDER BY connector, room";
+pub(crate) const ROOMS_WITH_PARTS: &str = "SELECT connector, room FROM outbox WHERE state = 'pending'
+     UNION SELECT connector, room FROM outbox WHERE state = 'expired' AND told = 0 ORDER BY connector, room";
 
 /// The columns that [`read`] takes.
-const COLUMNS: &str = "id, connector, room, thread, part_key, kind, body, turn, state, attempts, created_at";
+const COLUMNS: &str = "id, connector, room, thread, part_key, kind, body, turn, state, attempts, created_at,
+     expires_at, batch, copy_of, doubt";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
     let part = NewPart {
@@ -93,12 +113,17 @@ fn read(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
         kind: word(row, "kind")?,
         text: text(row, "body")?,
         turn: row.get::<_, Option<i64>>("turn")?.map(TurnId),
+        expires_at: row.get::<_, Option<i64>>("expires_at")?.map(Timestamp),
     };
+    let id = OutboxId(row.get("id")?);
     Ok(OutboxRow {
-        id: OutboxId(row.get("id")?),
+        id,
         state: word(row, "state")?,
         part,
         attempts: row.get("attempts")?,
+        doubt: row.get("doubt")?,
+        batch: row.get::<_, Option<i64>>("batch")?.map_or(id, OutboxId),
+        copy_of: row.get::<_, Option<i64>>("copy_of")?.map(OutboxId),
         created_at: time(row, "created_at")?,
     })
 }
@@ -108,25 +133,57 @@ pub(crate) fn insert(
     parts: &[NewPart],
     now: Timestamp,
 ) -> Result<Vec<OutboxId>, StoreError> {
-    let insert_one = |part: &NewPart| {
-        change(
-            connection,
-            "INSERT INTO outbox (connector, room, thread, part_key, kind, body, turn, state, attempts, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'pending', 0, ?8)",
-            params![
-                part.connector.as_str(),
-                part.room.as_str(),
-                part.thread.as_ref().map(ThreadId::as_str),
-                part.key.as_str(),
-                Stored(part.kind),
-                part.text,
-                part.turn.map(|turn| turn.0),
-                now.0,
-            ],
-        )?;
-        Ok(OutboxId(connection.last_insert_rowid()))
-    };
-    parts.iter().map(insert_one).collect()
+    let mut rows: Vec<OutboxId> = Vec::with_capacity(parts.len());
+    for part in parts {
+        let kin = Kin { batch: rows.first().copied(), ..Kin::default() };
+        rows.push(insert_one(connection, part, kin, now)?);
+    }
+    Ok(rows)
+}
+
+/// What a new part has to do with others.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kin {
+    batch: Option<OutboxId>,
+    copy_of: Option<OutboxId>,
+    ahead: bool,
+}
+
+fn insert_one(
+    connection: &Connection,
+    part: &NewPart,
+    kin: Kin,
+    now: Timestamp,
+) -> Result<OutboxId, StoreError> {
+    change(
+        connection,
+        "INSERT INTO outbox (connector, room, thread, part_key, kind, body, turn, state, attempts, created_at,
+             expires_at, batch, copy_of, ahead)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'pending', 0, ?8, ?9, ?10, ?11, ?12)",
+        params![
+            part.connector.as_str(),
+            part.room.as_str(),
+            part.thread.as_ref().map(ThreadId::as_str),
+            part.key.as_str(),
+            Stored(part.kind),
+            part.text,
+            part.turn.map(|turn| turn.0),
+            now.0,
+            part.expires_at.map(|at| at.0),
+            kin.batch.map(|id| id.0),
+            kin.copy_of.map(|id| id.0),
+            kin.ahead,
+        ],
+    )?;
+    Ok(OutboxId(connection.last_insert_rowid()))
+}
+
+/// There are hardly ever any: the first of the two queries for each post meets an empty index.
+pub(crate) fn ahead_sql() -> String {
+    format!(
+        "SELECT {COLUMNS} FROM outbox
+         WHERE state = 'pending' AND ahead = 1 AND connector = ?1 AND room = ?2 ORDER BY id LIMIT 1"
+    )
 }
 
 pub(crate) fn next_sql() -> String {
@@ -140,7 +197,10 @@ fn next(
     connector: &ConnectorName,
     room: &RoomId,
 ) -> Result<Option<OutboxRow>, StoreError> {
-    first(connection, &next_sql(), params![connector.as_str(), room.as_str()], read)
+    match first(connection, &ahead_sql(), params![connector.as_str(), room.as_str()], read)? {
+        Some(row) => Ok(Some(row)),
+        None => first(connection, &next_sql(), params![connector.as_str(), room.as_str()], read),
+    }
 }
 
 fn by_id(connection: &Connection, id: OutboxId) -> Result<Option<OutboxRow>, StoreError> {

@@ -1,11 +1,13 @@
 //! What to do with everything that changed in a room while nobody listened: pure ordering.
 //!
-//! The server has the newest first. People's messages must be offered oldest first, each document once, and
-//! the room may only be marked as read up to the newest change once all of them are settled.
+//! The server has the newest first. People's messages must be handed over oldest first, each document once, and
+//! the room may only be marked as read up to the newest change once all of them are settled. Which of them are
+//! answered is the core's to decide.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
+use acg_core::connector::Inbound;
 use acg_types::{MessageId, Timestamp};
 use serde_json::Value;
 
@@ -51,8 +53,51 @@ pub(crate) fn order(changes: Changes, latest: Timestamp) -> Ordered {
     }
 }
 
+/// Most messages, and bytes of their texts, that are held to be handed over together. What is more is handed over in
+/// several lots, each judged by itself.
+const MOST_MESSAGES: usize = 20_000;
+const MOST_BYTES: usize = 32 * 1024 * 1024;
+
+/// What people said, as it is read piece by piece.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    messages: Vec<Inbound>,
+    places: HashMap<MessageId, usize>,
+    bytes: usize,
+    /// Up to here the room has been read.
+    pub(crate) newest: Option<Timestamp>,
+}
+
+impl Found {
+    /// What comes again was changed while it was read, and counts in its newest form.
+    pub(crate) fn put(&mut self, inbound: Inbound) {
+        self.bytes = self.bytes.saturating_add(inbound.message.text.len());
+        match self.places.get(&inbound.message.id).and_then(|place| self.messages.get_mut(*place)) {
+            Some(known) => *known = inbound,
+            None => {
+                self.places.insert(inbound.message.id.clone(), self.messages.len());
+                self.messages.push(inbound);
+            }
+        }
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.messages.len() >= MOST_MESSAGES || self.bytes >= MOST_BYTES
+    }
+
+    /// Oldest first: what was missed, and what was said while the link heard it.
+    pub(crate) fn split(mut self, heard_since: Timestamp) -> (Vec<Inbound>, Vec<Inbound>) {
+        self.messages
+            .sort_by(|a, b| (a.message.sent_at, &a.message.id).cmp(&(b.message.sent_at, &b.message.id)));
+        let at = self.messages.partition_point(|inbound| inbound.message.sent_at < heard_since);
+        let live = self.messages.split_off(at);
+        (self.messages, live)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use acg_types::{Addressed, IncomingMessage, Room, RoomKind, Sender};
     use serde_json::json;
 
     use super::*;
@@ -84,6 +129,49 @@ mod tests {
         assert_eq!(ids(&ordered), ["a", "b"]);
         assert_eq!(ordered.newest, Some(Timestamp(11)));
         assert_eq!(order(Changes::default(), Timestamp(0)).newest, None);
+    }
+
+    fn said(id: &str, at: i64, text: &str) -> Inbound {
+        let room = Room { id: "R".into(), name: "r".into(), kind: RoomKind::Channel, parent: None };
+        let message = IncomingMessage {
+            connector: "rc".into(),
+            id: id.into(),
+            room,
+            thread: None,
+            sender: Sender { id: "A".into(), username: "alice".into(), display_name: None },
+            text: text.into(),
+            addressed: Addressed::Me,
+            sent_at: Timestamp(at),
+            warnings: vec![],
+        };
+        Inbound { message, edited: false, cursor: None, own: None }
+    }
+
+    #[test]
+    fn what_was_found_in_pieces_is_in_order_once_and_apart_from_what_was_heard() {
+        let mut found = Found::default();
+        for (id, at, text) in
+            [("c", 30, "c"), ("a", 10, "before"), ("d", 40, "d"), ("b", 20, "b"), ("a", 10, "after")]
+        {
+            found.put(said(id, at, text));
+        }
+        let texts = |list: &[Inbound]| list.iter().map(|one| one.message.text.clone()).collect::<Vec<_>>();
+        let (missed, live) = found.split(Timestamp(30));
+        assert_eq!(texts(&missed), ["after", "b"]);
+        assert_eq!(texts(&live), ["c", "d"]);
+    }
+
+    #[test]
+    fn what_is_held_is_bounded() {
+        let mut found = Found::default();
+        for n in 0..MOST_MESSAGES {
+            assert!(!found.is_full());
+            found.put(said(&n.to_string(), 1, ""));
+        }
+        assert!(found.is_full());
+        let mut found = Found::default();
+        found.put(said("a", 1, &"x".repeat(MOST_BYTES)));
+        assert!(found.is_full());
     }
 
     #[test]

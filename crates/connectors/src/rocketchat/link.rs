@@ -129,6 +129,7 @@ async fn prepare(shared: &Arc<Shared>, intake: &Arc<dyn Intake>) -> Result<(Link
         epoch: Instant::now(),
         last_frame: account.rest.server_now(),
         last_alive,
+        heard_since: account.rest.server_now(),
         rooms: HashMap::new(),
         unknown: HashSet::new(),
         early: HashSet::new(),
@@ -164,6 +165,8 @@ struct Link {
     /// When the last frame came, by the server's clock.
     last_frame: Timestamp,
     last_alive: Option<Timestamp>,
+    /// When the server said that it sends what is said, by its clock.
+    heard_since: Timestamp,
     rooms: HashMap<RoomId, Mailbox>,
     /// Rooms that nobody opened, but that had a message.
     unknown: HashSet<RoomId>,
@@ -313,6 +316,7 @@ impl Link {
 
     fn subscribed(&mut self) {
         self.up_since = Some(Instant::now());
+        self.heard_since = self.last_frame;
         self.shared.board.connected(&self.reader.me.username, self.shared.account.rest.base());
         if let (Some(asks), Some(tells)) = (self.asks.take(), self.tell.take()) {
             let steward = Steward {
@@ -384,6 +388,7 @@ impl Link {
                     intake: self.intake.clone(),
                     reader: self.reader.clone(),
                     meter: self.meter.clone(),
+                    heard_since: self.heard_since,
                 };
                 let cursor = progress.cursor.max(progress.start);
                 let (mailbox, worker) = room::open(&common, room, cursor, behind, stop);

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use acg_core::connector::{Inbound, Intake, IntakeError};
+use acg_core::connector::{Inbound, Intake, IntakeError, Missed};
 use acg_types::{MessageId, Room, Timestamp};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::api::Changes;
-use super::backfill::{self, OVERLAP};
+use super::backfill::{self, Found, OVERLAP};
 use super::normalise::{self, Meaning, Reader, Said};
 use super::own::{self, FileRef};
 use super::reactions::{self, Votes};
@@ -92,6 +92,8 @@ pub(crate) struct Common {
     pub(crate) intake: Arc<dyn Intake>,
     pub(crate) reader: Arc<Reader>,
     pub(crate) meter: Arc<Meter>,
+    /// Since when the link hears what is said, by the server's clock: what is older was missed.
+    pub(crate) heard_since: Timestamp,
 }
 
 /// The worker's own end.
@@ -194,8 +196,12 @@ impl Worker {
     /// Reads everything since the cursor and settles it, oldest first.
     async fn catch_up(&mut self) -> Result<(), Stopped> {
         let since = self.cursor.before(OVERLAP);
+        let mut found = Found::default();
         match self.read(|worker| worker.read_changes(since)).await? {
-            Ok(changes) => self.settle(changes).await,
+            Ok(changes) => {
+                self.look_at(changes, &mut found).await?;
+                self.settle(found).await
+            }
             Err(RestError::TooLarge(_)) => self.catch_up_in_pages(since).await,
             Err(error) => {
                 self.cannot_read(&error);
@@ -208,20 +214,25 @@ impl Worker {
     async fn catch_up_in_pages(&mut self, since: Timestamp) -> Result<(), Stopped> {
         let mut next = Some(since);
         let mut count = PAGE;
+        // All pages together, or it could not be judged how much there is.
+        let mut found = Found::default();
         while let Some(since) = next {
             match self.read(|worker| worker.read_page(since, count)).await? {
                 Ok((changes, following)) => {
                     next = following;
-                    self.settle(changes).await?;
+                    self.look_at(changes, &mut found).await?;
+                    if found.is_full() {
+                        self.settle(std::mem::take(&mut found)).await?;
+                    }
                 }
                 Err(RestError::TooLarge(_)) if count > 1 => count = (count / 4).max(1),
                 Err(error) => {
                     self.cannot_read(&error);
-                    return Ok(());
+                    break;
                 }
             }
         }
-        Ok(())
+        self.settle(found).await
     }
 
     fn cannot_read(&self, error: &RestError) {
@@ -254,21 +265,47 @@ impl Worker {
         }
     }
 
-    /// Offers what was read, oldest first, and only then moves the cursor.
-    async fn settle(&mut self, changes: Changes) -> Result<(), Stopped> {
+    /// Settles what stands by itself (deletions, reactions), and keeps what people said.
+    async fn look_at(&mut self, changes: Changes, found: &mut Found) -> Result<(), Stopped> {
         let ordered = backfill::order(changes, self.latest());
         for message in &ordered.deleted {
             self.withdraw(message).await?;
         }
         for document in &ordered.documents {
-            if let Meaning::Person(said) = normalise::read(&self.common.reader, &self.room, document) {
-                self.offer(*said, None).await?;
+            if let Meaning::Person(said) = normalise::read(&self.common.reader, &self.room, document)
+                && let Some(inbound) = self.inbound(*said, None).await?
+            {
+                found.put(inbound);
             }
             if let Some(votes) = self.common.reader.votes(document) {
                 self.tell_votes(&votes).await?;
             }
         }
-        if let Some(newest) = ordered.newest.filter(|newest| *newest > self.cursor) {
+        found.newest = found.newest.max(ordered.newest);
+        Ok(())
+    }
+
+    /// Hands over what was found, oldest first, and only then moves the cursor.
+    async fn settle(&mut self, found: Found) -> Result<(), Stopped> {
+        let newest = found.newest.filter(|newest| *newest > self.cursor);
+        let (messages, live) = found.split(self.common.heard_since);
+        let Common { shared, intake, .. } = &self.common;
+        let cursor = newest.filter(|_| live.is_empty());
+        if !messages.is_empty() {
+            let found_at = shared.account.rest.server_now();
+            let missed = Missed { room: self.room.id.clone(), messages, found_at, cursor };
+            let outcomes = self.insist("batch of messages", || intake.settle_missed(&missed)).await?;
+            for (inbound, accepted) in missed.messages.iter().zip(outcomes) {
+                debug!(connector = %shared.name, room = %self.room.id, message = %inbound.message.id, ?accepted, "Missed message offered");
+            }
+            if let Some(cursor) = cursor {
+                (self.cursor, self.written) = (cursor, cursor);
+            }
+        }
+        for inbound in live {
+            self.hand_over(inbound).await?;
+        }
+        if let Some(newest) = newest {
             self.cursor = newest;
             self.flush().await?;
         }
@@ -291,11 +328,22 @@ impl Worker {
     }
 
     async fn offer(&self, said: Said, cursor: Option<Timestamp>) -> Result<(), Stopped> {
+        match self.inbound(said, cursor).await? {
+            Some(inbound) => self.hand_over(inbound).await,
+            None => Ok(()),
+        }
+    }
+
+    /// `None` for what the gateway itself posted through a person's own account.
+    async fn inbound(&self, said: Said, cursor: Option<Timestamp>) -> Result<Option<Inbound>, Stopped> {
         let Said { message, edited, own, files } = said;
         if own.is_some() && self.is_gateways(&message.id, &files).await? {
-            return Ok(());
+            return Ok(None);
         }
-        let inbound = Inbound { message, edited, cursor, own };
+        Ok(Some(Inbound { message, edited, cursor, own }))
+    }
+
+    async fn hand_over(&self, inbound: Inbound) -> Result<(), Stopped> {
         let id = inbound.message.id.clone();
         let accepted = self.insist("message", || self.common.intake.offer(inbound.clone())).await?;
         debug!(connector = %self.common.shared.name, room = %self.room.id, message = %id, ?accepted, "Message offered");

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use acg_core::connector::{
-    Accepted, Binding, Inbound, Intake, IntakeError, Own, Reaction, RoomProgress, Wanted,
+    Accepted, Binding, Inbound, Intake, IntakeError, Missed, Own, Reaction, RoomProgress, Wanted,
 };
 use acg_types::{IncomingMessage, MessageId, Room, RoomId, Timestamp, UserId};
 use async_trait::async_trait;
@@ -37,6 +37,8 @@ pub(crate) struct State {
     pub(crate) asking: BTreeSet<MessageId>,
     /// Reactions told, in order.
     pub(crate) reactions: Vec<Reaction>,
+    /// Texts that were handed over as missed, batch by batch.
+    pub(crate) missed: Vec<Vec<String>>,
     /// So many offers are not stored.
     pub(crate) failing_offers: usize,
 }
@@ -161,6 +163,20 @@ impl Intake for MemoryIntake {
         };
         self.changed();
         Ok(accepted)
+    }
+
+    async fn settle_missed(&self, missed: &Missed) -> Result<Vec<Accepted>, IntakeError> {
+        let mut outcomes = Vec::new();
+        for inbound in &missed.messages {
+            outcomes.push(self.offer(Inbound { cursor: None, ..inbound.clone() }).await?);
+        }
+        let texts = missed.messages.iter().map(|inbound| inbound.message.text.clone()).collect();
+        self.state().missed.push(texts);
+        if let Some(cursor) = missed.cursor {
+            self.advance(&missed.room, cursor).await?;
+        }
+        self.changed();
+        Ok(outcomes)
     }
 
     fn awaits_reaction(&self, _room: &RoomId, message: &MessageId) -> bool {

@@ -34,6 +34,8 @@ pub(crate) struct Platform {
     pub(crate) posted: watch::Sender<Vec<Outgoing>>,
     pub(crate) health: watch::Sender<Health>,
     pub(crate) answers: Mutex<Vec<SendError>>,
+    /// So many posts go well before the next of `answers` is given.
+    pub(crate) pass: watch::Sender<usize>,
     pub(crate) idempotent: bool,
     pub(crate) reactions: bool,
     /// Name and content of every file.
@@ -54,6 +56,7 @@ impl Platform {
             posted: watch::Sender::default(),
             health: watch::Sender::new(health(Link::Connected)),
             answers: Mutex::default(),
+            pass: watch::Sender::default(),
             idempotent,
             reactions: true,
             uploads: Mutex::default(),
@@ -161,7 +164,8 @@ impl Connector for FakeConnector {
     }
 
     async fn send(&self, part: &Outgoing) -> Result<Receipt, SendError> {
-        let fault = self.0.answers.lock().unwrap().pop();
+        let passes = self.0.pass.send_if_modified(|left| *left > 0 && { *left -= 1; true });
+        let fault = if passes { None } else { self.0.answers.lock().unwrap().pop() };
         if let Some(fault) = fault {
             return Err(fault);
         }
@@ -268,6 +272,8 @@ pub(crate) struct Agents {
     pub(crate) busy: watch::Sender<usize>,
     pub(crate) release: watch::Sender<bool>,
     pub(crate) unusable: Mutex<bool>,
+    /// Whether its processes do not end when they are told to.
+    pub(crate) stubborn: AtomicBool,
     pub(crate) specs: Mutex<Vec<SessionSpec>>,
     /// Whether its questions can be deferred, and whether they show the whole call.
     pub(crate) defers: AtomicBool,
@@ -322,7 +328,11 @@ impl AgentBackend for FakeAgent {
         self.0.forgotten.lock().unwrap().push(session.clone());
     }
 
-    async fn shutdown(&self) {}
+    async fn shutdown(&self) {
+        if self.0.stubborn.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -2,7 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod approvals;
+mod expiry;
 mod fakes;
 mod flow;
+mod outage;
 mod parking;
+mod resend;
 mod restart;
+mod shutdown;

@@ -13,6 +13,7 @@ mod group;
 mod import;
 mod inbox;
 mod marks;
+mod missed;
 mod migrate;
 mod outbox;
 mod power;

@@ -54,6 +54,7 @@ pub(crate) fn part(room: &str, key: &str, turn: Option<TurnId>) -> NewPart {
         kind: OutgoingKind::Notice,
         text: format!("part {key}"),
         turn,
+        expires_at: None,
     }
 }
 
