@@ -5,6 +5,7 @@
 
 mod args;
 mod backend;
+mod driven;
 mod env;
 mod error;
 mod factory;
@@ -12,11 +13,10 @@ mod foreign_hooks;
 mod given;
 mod hook;
 mod input;
+mod key;
 mod managed;
 mod message;
 mod oneshot;
-mod pool;
-mod process;
 mod session;
 mod settings;
 mod surroundings;

@@ -1,8 +1,11 @@
-//! What every agent program needs: bounded JSON lines, a process that cannot outlive the gateway, and what it may touch.
+//! What every agent program needs: bounded JSON lines, a process that cannot outlive the gateway and what it may touch,
+//! the task that drives it, and the pool of those that wait for their session's next turn.
 
 pub mod confine;
+pub(crate) mod driver;
 pub(crate) mod jsonl;
 pub mod launcher;
 pub mod lineage;
+pub(crate) mod pool;
 pub(crate) mod process;
 pub(crate) mod tail;

@@ -5,6 +5,7 @@
 //! [`AgentEvent::Permission`], and what comes outside a turn is refused by the backend itself.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use acg_types::{
     AgentEvent, AgentName, ConversationId, Decision, PermissionId, Role, SessionId, WatcherName,
 };
 use async_trait::async_trait;
+use serde::Serialize;
 
 /// One configured agent.
 #[async_trait]
@@ -47,7 +49,7 @@ pub trait AgentSession: Send + fmt::Debug {
     fn id(&self) -> &SessionId;
 
     /// Starts a turn. After `Ok` the prompt has reached the program.
-    async fn prompt(&mut self, prompt: &str) -> Result<(), AgentError>;
+    async fn prompt(&mut self, prompt: &Prompt) -> Result<(), AgentError>;
 
     /// Takes up a turn that ended with [`acg_types::EndReason::Deferred`], in a session opened with
     /// [`SessionSpec::resume`]: the deferred calls are asked about anew, and the turn goes on. Only called on a
@@ -61,6 +63,13 @@ pub trait AgentSession: Send + fmt::Debug {
 
     /// Answers one permission question. Allowing means: exactly the input that was asked about.
     async fn answer(&mut self, id: &PermissionId, decision: Decision) -> Result<(), AgentError>;
+
+    /// Answers an [`AgentEvent::Question`]. `None`: it was put to the room, and what people say to it comes as the next
+    /// turn; the agent must not wait for it.
+    async fn reply(&mut self, id: &PermissionId, text: Option<&str>) -> Result<(), AgentError> {
+        let _ = (id, text);
+        Err(AgentError::Protocol("this agent asks no questions of its own".to_owned()))
+    }
 
     /// Ends the running turn: asks first, then kills the whole process group. Returns when it is over.
     async fn cancel(&mut self);
@@ -95,11 +104,79 @@ pub struct SessionSpec {
     pub watcher: WatcherName,
 }
 
-/// What a running agent said of itself.
+/// What a turn begins with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prompt {
+    /// The text.
+    pub text: String,
+    /// Files that people sent with it, in order.
+    pub files: Vec<PromptFile>,
+}
+
+impl From<&str> for Prompt {
+    fn from(text: &str) -> Self {
+        Self { text: text.to_owned(), files: Vec::new() }
+    }
+}
+
+impl Prompt {
+    /// The text with each file named in it, for a program that reads files by itself and takes none as a part.
+    #[must_use]
+    pub fn text_naming_files(&self) -> String {
+        let mut text = self.text.clone();
+        for file in &self.files {
+            let name: String =
+                file.name.chars().filter(|c| !c.is_control() && !matches!(c, '[' | ']')).collect();
+            let line =
+                format!("\n[Attached: {name} → {} — use the Read tool to view it]", file.path.display());
+            text.push_str(&line);
+        }
+        text
+    }
+}
+
+/// A file that belongs to a prompt. It is on the disk, where the agent's process may read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PromptFile {
+    /// Absolute.
+    pub path: PathBuf,
+    /// The name it was sent by. Outside data.
+    pub name: String,
+    /// The media type, as found in its first bytes: `image/png`, `text/plain`, …
+    pub media_type: String,
+}
+
+/// What a running agent said of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AgentInfo {
     /// The program's version.
     pub version: String,
+    /// What it can do.
+    pub can: Abilities,
+}
+
+/// What an agent can do, as found in the running program, not assumed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub struct Abilities {
+    /// Shows its answer while it writes.
+    pub streaming: bool,
+    /// Goes on with a session after its process has ended.
+    pub resume: bool,
+    /// Ends a turn and stays usable.
+    pub cancel: bool,
+    /// Sees pictures.
+    pub images: bool,
+    /// Takes other files as parts of a prompt.
+    pub files: bool,
+    /// Can be told which model to use.
+    pub models: bool,
+    /// Says what a turn has cost.
+    pub cost: bool,
+    /// Uses MCP servers that it is given.
+    pub mcp: bool,
+    /// Asks questions of its own, apart from permissions.
+    pub questions: bool,
 }
 
 /// Why an agent did not do what it was asked. Matched by variant; texts are for the log.

@@ -23,13 +23,20 @@ pub(crate) fn failure(end: &TurnEnd, session: &SessionId) -> Option<String> {
         EndReason::Failed | EndReason::Deferred => {
             Some(format!("❌ Agent failed to process the request. Please try again. (ref: {reference})"))
         }
-        EndReason::RateLimited => Some(format!(
+        EndReason::RateLimited | EndReason::QuotaExceeded => Some(format!(
             "❌ Agent is temporarily unavailable due to a usage limit. Please try again later. (ref: {reference})"
         )),
         EndReason::Unauthorised => Some(format!(
             "❌ Agent could not complete the request because of a permission restriction. (ref: {reference})"
         )),
         EndReason::Unavailable => Some(unavailable(session)),
+        EndReason::ContextOverflow => Some(format!(
+            "❌ This conversation has become too long for the agent. An owner can start a new one: agent-chat-gateway \
+             reset. (ref: {reference})"
+        )),
+        EndReason::Refused => {
+            Some(format!("❌ The model refused to answer this request. (ref: {reference})"))
+        }
     }
 }
 
@@ -93,7 +100,7 @@ mod tests {
         };
         assert_eq!(text(EndReason::Completed), None);
         insta::assert_snapshot!(
-            [EndReason::Cancelled, EndReason::Failed, EndReason::RateLimited, EndReason::Unauthorised, EndReason::Unavailable]
+            [EndReason::Cancelled, EndReason::Failed, EndReason::RateLimited, EndReason::Unauthorised, EndReason::Unavailable, EndReason::QuotaExceeded, EndReason::ContextOverflow, EndReason::Refused]
                 .map(|reason| text(reason).unwrap())
                 .join("\n"),
             @r"
@@ -102,6 +109,9 @@ mod tests {
         ❌ Agent is temporarily unavailable due to a usage limit. Please try again later. (ref: abcdefgh)
         ❌ Agent could not complete the request because of a permission restriction. (ref: abcdefgh)
         ❌ Agent is temporarily unavailable. Please try again later. (ref: abcdefgh)
+        ❌ Agent is temporarily unavailable due to a usage limit. Please try again later. (ref: abcdefgh)
+        ❌ This conversation has become too long for the agent. An owner can start a new one: agent-chat-gateway reset. (ref: abcdefgh)
+        ❌ The model refused to answer this request. (ref: abcdefgh)
         "
         );
     }

@@ -90,6 +90,12 @@ pub enum EndReason {
     Unauthorised,
     /// The provider is unreachable or overloaded.
     Unavailable,
+    /// The provider's quota or credit is used up; waiting a little does not help.
+    QuotaExceeded,
+    /// The session has grown larger than the model can take.
+    ContextOverflow,
+    /// The model or its provider refused to answer.
+    Refused,
     /// A tool call was deferred ([`Decision::Defer`]); the turn can be taken up.
     Deferred,
 }
@@ -105,6 +111,15 @@ pub struct TurnEnd {
     pub error: Option<String>,
     /// What the turn took.
     pub usage: Option<Usage>,
+}
+
+/// A step of an agent's plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanStep {
+    /// What it is. Outside data.
+    pub text: String,
+    /// Whether it is done.
+    pub done: bool,
 }
 
 /// What an agent does during a turn, in order.
@@ -135,6 +150,24 @@ pub enum AgentEvent {
         whole: bool,
         /// Whether [`Decision::Defer`] may be the answer.
         deferrable: bool,
+    },
+    /// The agent asks people something, apart from permissions. Must be answered with `AgentSession::reply`.
+    Question {
+        /// To be given back with the reply.
+        id: PermissionId,
+        /// What it asks. Outside data.
+        text: String,
+        /// Answers that it offers, if any. Outside data.
+        options: Vec<String>,
+    },
+    /// What the agent means to do, whole, each time it changes.
+    Plan(Vec<PlanStep>),
+    /// How full the session is, or what it has used so far; a sign of life. What counts comes with the end.
+    Usage {
+        /// Tokens in the session now.
+        used: u64,
+        /// The most there may be, if the agent says so.
+        limit: Option<u64>,
     },
     /// The program no longer waits for the answer to this question; the call does not run.
     PermissionWithdrawn {

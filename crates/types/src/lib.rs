@@ -13,7 +13,7 @@ pub mod room;
 pub mod text;
 pub mod time;
 
-pub use agent::{AgentEvent, Decision, EndReason, PermissionId, ToolCall, TurnEnd, Usage};
+pub use agent::{AgentEvent, Decision, EndReason, PermissionId, PlanStep, ToolCall, TurnEnd, Usage};
 pub use ids::{
     AgentName, ApprovalId, ConnectorName, ConversationId, GrantId, InboxId, MessageId, OutboxId, RoomId,
     SessionId, ThreadId, TurnId, UserId, WatcherName,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use acg_config::AgentConfig;
-use acg_core::agent::{AgentBackend, AgentError, AgentInfo, AgentSession, SessionSpec};
+use acg_core::agent::{Abilities, AgentBackend, AgentError, AgentInfo, AgentSession, SessionSpec};
 use acg_types::{AgentName, ConversationId, Role, SessionId};
 use async_trait::async_trait;
 use tokio::time::timeout;
@@ -15,18 +15,33 @@ use tokio_util::task::TaskTracker;
 use super::NEEDED_VERSION;
 use super::args::{self, ArgError};
 use super::error;
+use super::key::Key;
 use super::oneshot::{self, OneShot};
-use super::pool::{Key, Pool};
-use super::process::{Opening, Process, Purpose, StartError};
 use super::session::{ClaudeSession, Transport};
 use super::settings::{ClaudeSettings, Mode};
 use super::surroundings::{Form, Surroundings, split_withheld};
-use super::turn::Hello;
+use super::turn::{Effect, Hello, Machine, Opening};
+use crate::kit::driver::{Owner, Process, StartError};
+use crate::kit::pool::Pool;
 use crate::kit::process::Launch;
 use crate::registry::BuildParts;
 
 /// Failed starts after which turns are run one process each.
 const TRIES: u32 = 2;
+
+/// What the long-lived program can do, once its handshake was as it must be.
+const ABILITIES: Abilities = Abilities {
+    streaming: true,
+    resume: true,
+    cancel: true,
+    // It reads both by its own tools, by their paths.
+    images: true,
+    files: true,
+    models: true,
+    cost: true,
+    mcp: true,
+    questions: false,
+};
 
 /// How long all processes may take to end.
 const SHUTDOWN: Duration = Duration::from_secs(20);
@@ -36,7 +51,7 @@ const SHUTDOWN: Duration = Duration::from_secs(20);
 pub struct ClaudeBackend {
     agent: AgentName,
     surroundings: Arc<Surroundings>,
-    pool: Arc<Pool>,
+    pool: Arc<Pool<Key>>,
     tracker: TaskTracker,
     shutdown: CancellationToken,
     sweeping: AtomicBool,
@@ -199,16 +214,16 @@ impl Taker {
             let title: String = title.chars().filter(|c| !c.is_control()).take(200).collect();
             launch.args.push(format!("--name={title}").into());
         }
-        let opening = Opening::Live { context: self.spec.context.clone() };
-        Ok(self.process(launch, session, resume, opening).await?)
+        let machine = Machine::new(self.agent.clone(), resume, self.opening());
+        Ok(self.process(launch, session, machine).await?)
     }
 
     /// A process that goes on with the session's deferred call: its turn runs already.
     pub(crate) async fn start(&self, session: &SessionId) -> Result<Process, AgentError> {
         let mut launch = self.launch(Form::TakeUp).await?;
         launch.args.push(format!("--resume={session}").into());
-        let opening = Opening::TakeUp { context: self.spec.context.clone() };
-        match self.process(launch, session, true, opening).await {
+        let machine = Machine::taking_up(self.agent.clone(), self.opening());
+        match self.process(launch, session, machine).await {
             Ok((process, _)) => Ok(process),
             Err(StartError::Silent(_)) => {
                 Err(AgentError::Protocol("the session has no deferred call (any more)".into()))
@@ -217,17 +232,18 @@ impl Taker {
         }
     }
 
+    fn opening(&self) -> Opening<'_> {
+        Opening { context: self.spec.context.as_deref(), patience: self.surroundings.patience }
+    }
+
     async fn process(
         &self,
         launch: Launch,
         session: &SessionId,
-        resumed: bool,
-        opening: Opening,
+        machine: (Machine, Vec<Effect>),
     ) -> Result<(Process, Hello), StartError> {
-        let patience = self.surroundings.patience;
-        let purpose =
-            Purpose { agent: self.agent.clone(), session: session.clone(), resumed, opening, patience };
-        Process::live(&launch, purpose, &self.tracker, &self.shutdown).await
+        let owner = Owner { agent: self.agent.clone(), session: session.clone() };
+        Process::live(&launch, owner, machine, &self.tracker, &self.shutdown).await
     }
 }
 
@@ -293,7 +309,8 @@ impl AgentBackend for ClaudeBackend {
         let session = SessionId::from(uuid::Uuid::new_v4().to_string());
         launch.args.push(format!("--session-id={session}").into());
         launch.args.push("--no-session-persistence".into());
-        match starter.process(launch, &session, false, Opening::Live { context: None }).await {
+        let machine = Machine::new(self.agent.clone(), false, starter.opening());
+        match starter.process(launch, &session, machine).await {
             Ok((process, hello)) => {
                 process.close().await;
                 self.failures.store(0, Ordering::Relaxed);
@@ -303,7 +320,7 @@ impl AgentBackend for ClaudeBackend {
                          ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN in the gateway's environment",
                     ));
                 }
-                Ok(AgentInfo { version: hello.version })
+                Ok(AgentInfo { version: hello.version, can: ABILITIES })
             }
             Err(StartError::Protocol(reason)) => {
                 Err(self.unusable(format!("Claude did not start: it broke its protocol: {reason}")))

@@ -16,8 +16,9 @@ use tokio_util::task::TaskTracker;
 
 use super::NEEDED_VERSION;
 use super::hook::HookServer;
-use super::process::{Opening, Process, Purpose, StartError};
 use super::surroundings::one_shot_settings;
+use super::turn::Machine;
+use crate::kit::driver::{Owner, Process, StartError};
 use crate::kit::process::{Launch, start};
 
 /// How long the program may take to tell its version (about 0.1 s).
@@ -109,15 +110,11 @@ impl OneShot {
         } else {
             None
         };
-        let purpose = Purpose {
-            agent: self.agent.clone(),
-            session: self.session.clone(),
-            resumed: self.resume,
-            opening: Opening::Once { prompt: prompt.to_owned() },
-            patience: self.patience,
-        };
-        let process = Process::once(&launch, purpose, &self.tracker, &self.shutdown)
-            .map_err(|error: StartError| unusable(&error))?;
+        let owner = Owner { agent: self.agent.clone(), session: self.session.clone() };
+        let machine = Machine::one_shot(self.agent.clone(), self.resume);
+        let process =
+            Process::once(&launch, owner, machine, prompt.to_owned(), &self.tracker, &self.shutdown)
+                .map_err(|error: StartError| unusable(&error))?;
         self.resume = true;
         Ok((process, hook))
     }

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use acg_core::agent::{AgentError, AgentSession};
+use acg_core::agent::{AgentError, AgentSession, Prompt};
 use acg_types::{AgentEvent, Decision, EndReason, PermissionId, SessionId, TurnEnd};
 use async_trait::async_trait;
 use tokio::time::{Instant, timeout_at};
 
 use super::backend::Taker;
 use super::hook::HookServer;
+use super::key::Key;
 use super::oneshot::OneShot;
-use super::pool::{Key, Lease};
-use super::process::Process;
+use crate::kit::driver::Process;
+use crate::kit::pool::Lease;
 
 /// How long an interrupted turn may take to end by itself (some 30 ms, measured).
 const INTERRUPT: Duration = Duration::from_secs(3);
@@ -36,7 +37,7 @@ pub(crate) struct ClaudeSession {
     id: SessionId,
     transport: Transport,
     /// Held for as long as the session is open.
-    lease: Option<Lease>,
+    lease: Option<Lease<Key>>,
     running: bool,
     /// The last turn ended with a call that waits: the process must be gone before that is taken up.
     deferred: bool,
@@ -47,7 +48,7 @@ pub(crate) struct ClaudeSession {
 }
 
 impl ClaudeSession {
-    pub(crate) fn new(id: SessionId, transport: Transport, lease: Lease, taker: Taker) -> Self {
+    pub(crate) fn new(id: SessionId, transport: Transport, lease: Lease<Key>, taker: Taker) -> Self {
         Self { id, transport, lease: Some(lease), running: false, deferred: false, taker, ended: None }
     }
 
@@ -83,7 +84,7 @@ impl AgentSession for ClaudeSession {
         &self.id
     }
 
-    async fn prompt(&mut self, prompt: &str) -> Result<(), AgentError> {
+    async fn prompt(&mut self, prompt: &Prompt) -> Result<(), AgentError> {
         self.ended = None;
         match &mut self.transport {
             Transport::Live { process, .. } => {
@@ -91,7 +92,7 @@ impl AgentSession for ClaudeSession {
                 process.prompt(prompt).await
             }
             Transport::OneShot { starter, process, hook } => {
-                let (started, asked) = starter.start(prompt).await?;
+                let (started, asked) = starter.start(&prompt.text_naming_files()).await?;
                 (*process, *hook) = (Some(started), asked);
                 self.running = true;
                 Ok(())

@@ -15,6 +15,7 @@ use super::input::Input;
 use super::message::Message;
 use super::usage::Meter;
 use super::wire::{self, Assistant, Block, Frame, HOOK, HookAnswer, Request, Response, ResultFrame};
+use crate::kit::driver::{self, Fault};
 
 /// Our only request before the first turn.
 const INITIALIZE: &str = "acg-init";
@@ -22,18 +23,7 @@ const INITIALIZE: &str = "acg-init";
 /// Most questions that may be open at once: more than any model asks for in one message.
 const MAX_OPEN: usize = 256;
 
-/// What the machine wants done.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Effect {
-    /// Write this frame.
-    Send(String),
-    /// Tell the core.
-    Event(AgentEvent),
-    /// The handshake is done.
-    Ready(Hello),
-    /// End the process; nothing that follows counts.
-    Fault(Fault),
-}
+pub(crate) type Effect = driver::Effect<Hello>;
 
 /// What the handshake asks for.
 #[derive(Clone, Copy, Debug)]
@@ -50,17 +40,6 @@ pub(crate) struct Hello {
     pub(crate) version: String,
     /// False only if the program plainly has no way to authenticate.
     pub(crate) logged_in: bool,
-}
-
-/// Why a process is of no use.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// It cannot fail closed, whatever is tried.
-    Unfit(String),
-    /// It does not know the session it was to resume.
-    UnknownSession,
-    /// It said something it may not.
-    Protocol(String),
 }
 
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use acg_core::agent::{AgentBackend, AgentError, AgentInfo, AgentSession, SessionSpec};
+use acg_core::agent::{Abilities, AgentBackend, AgentError, AgentInfo, AgentSession, SessionSpec};
 use acg_types::{AgentName, SessionId};
 use async_trait::async_trait;
 
@@ -34,7 +34,8 @@ impl DemoBackend {
 #[async_trait]
 impl AgentBackend for DemoBackend {
     async fn probe(&self) -> Result<AgentInfo, AgentError> {
-        Ok(AgentInfo { version: format!("{} (demo: no model)", env!("CARGO_PKG_VERSION")) })
+        let can = Abilities { streaming: true, cancel: true, ..Abilities::default() };
+        Ok(AgentInfo { version: format!("{} (demo: no model)", env!("CARGO_PKG_VERSION")), can })
     }
 
     fn new_session_id(&self) -> Option<SessionId> {

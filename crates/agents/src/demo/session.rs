@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use acg_core::agent::{AgentError, AgentSession};
+use acg_core::agent::{AgentError, AgentSession, Prompt};
 use acg_types::{
     AgentEvent, AgentName, Decision, EndReason, PermissionId, SessionId, ToolCall, TurnEnd, Usage,
 };
@@ -115,15 +115,15 @@ impl AgentSession for DemoSession {
         &self.id
     }
 
-    async fn prompt(&mut self, prompt: &str) -> Result<(), AgentError> {
+    async fn prompt(&mut self, prompt: &Prompt) -> Result<(), AgentError> {
         let turn = {
             let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
             let turn = turns.entry(self.id.clone()).or_default();
             *turn += 1;
             *turn
         };
-        self.plan = script::plan(prompt, turn).into();
-        self.words_in = prompt.split_whitespace().count() as u64;
+        self.plan = script::plan(&prompt.text, turn).into();
+        self.words_in = prompt.text.split_whitespace().count() as u64;
         self.words_out = 0;
         self.begun = Instant::now();
         self.running = true;

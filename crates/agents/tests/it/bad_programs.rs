@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use acg_core::agent::AgentError;
+use acg_core::agent::{AgentError, Prompt};
 use acg_types::{Decision, EndReason};
 
 use crate::kit::{Home, next, processes, spec, turn};
@@ -86,7 +86,7 @@ async fn garbage_in_a_turn_ends_the_process_and_the_turn() {
         let backend = home.backend();
         let id = backend.new_session_id().unwrap();
         let mut session = backend.open(spec(&id)).await.unwrap();
-        session.prompt("hi").await.unwrap();
+        session.prompt(&Prompt::from("hi")).await.unwrap();
         let error = next(&mut session).await.unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
         drop(session);
@@ -101,11 +101,11 @@ async fn a_program_that_does_not_answer_an_interrupt_is_killed_with_all_it_start
     let backend = home.backend();
     let id = backend.new_session_id().unwrap();
     let mut session = backend.open(spec(&id)).await.unwrap();
-    session.prompt("hi").await.unwrap();
+    session.prompt(&Prompt::from("hi")).await.unwrap();
     session.cancel().await;
     assert!(processes(&[id.as_str()]).is_empty());
     assert!(processes(&["sleep 987654"]).is_empty());
-    let error = session.prompt("again").await.unwrap_err();
+    let error = session.prompt(&Prompt::from("again")).await.unwrap_err();
     assert!(matches!(error, AgentError::Died(_)));
     backend.shutdown().await;
 }

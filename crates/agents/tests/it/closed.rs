@@ -1,5 +1,6 @@
 //! What becomes of a tool when its gatekeeper fails: every row of the table, on the closed side.
 
+use acg_core::agent::Prompt;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
@@ -48,7 +49,7 @@ async fn a_gateway_that_is_gone_while_it_asks_runs_nothing() {
                 let backend = home.backend();
                 let id = backend.new_session_id().unwrap();
                 let mut session = backend.open(spec(&id)).await.unwrap();
-                session.prompt(CALL).await.unwrap();
+                session.prompt(&Prompt::from(CALL)).await.unwrap();
                 let mut asked = 0;
                 while asked < questions {
                     if let AgentEvent::Permission { id, .. } = next(&mut session).await.unwrap() {
@@ -87,7 +88,7 @@ async fn a_question_that_nobody_answers_in_the_programs_time_is_withdrawn_and_re
     let backend = home.backend();
     let id = backend.new_session_id().unwrap();
     let mut session = backend.open(spec(&id)).await.unwrap();
-    session.prompt(CALL).await.unwrap();
+    session.prompt(&Prompt::from(CALL)).await.unwrap();
     let (mut asked, mut withdrawn, mut said) = (Vec::new(), Vec::new(), String::new());
     loop {
         match next(&mut session).await.unwrap() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use acg_core::agent::{AgentBackend, AgentSession};
+use acg_core::agent::{AgentBackend, AgentSession, Prompt};
 use acg_types::{AgentEvent, Decision, EndReason, PermissionId, SessionId, ToolCall};
 
 use crate::kit::{Home, PATIENCE, deny, next, processes, spec, turn, until, write};
@@ -46,7 +46,7 @@ const CALL: &str = r#"go [[tool:Bash {"command":"touch made; echo ran"}]]"#;
 async fn deferred(backend: &dyn AgentBackend, prompt: &str) -> SessionId {
     let id = backend.new_session_id().unwrap();
     let mut session = backend.open(spec(&id)).await.unwrap();
-    session.prompt(prompt).await.unwrap();
+    session.prompt(&Prompt::from(prompt)).await.unwrap();
     let asked = question(&mut session).await;
     assert!(asked.deferrable, "{:?}", asked.call);
     session.answer(&asked.id, Decision::Defer).await.unwrap();
@@ -132,7 +132,7 @@ async fn it_survives_a_kill_right_after_the_turn_has_ended() {
     let backend = home.backend();
     let id = backend.new_session_id().unwrap();
     let mut session = backend.open(spec(&id)).await.unwrap();
-    session.prompt(CALL).await.unwrap();
+    session.prompt(&Prompt::from(CALL)).await.unwrap();
     let asked = question(&mut session).await;
     session.answer(&asked.id, Decision::Defer).await.unwrap();
     assert_eq!(end(&mut session, &deny("no")).await.0, EndReason::Deferred);
@@ -160,7 +160,7 @@ async fn only_what_can_be_taken_up_may_be_deferred() {
     );
     let id = backend.new_session_id().unwrap();
     let mut session = backend.open(spec(&id)).await.unwrap();
-    session.prompt(&agent).await.unwrap();
+    session.prompt(&Prompt::from(agent.as_str())).await.unwrap();
     let outer = question(&mut session).await;
     assert_eq!((outer.call.tool.as_str(), outer.deferrable), ("Agent", true));
     session.answer(&outer.id, Decision::Allow).await.unwrap();
@@ -178,7 +178,7 @@ async fn only_what_can_be_taken_up_may_be_deferred() {
 
     // Of two in one message only the last, once the other is done.
     let both = r#"go [[tool:Bash {"command":"touch a"} ||| Bash {"command":"touch b"}]]"#;
-    session.prompt(both).await.unwrap();
+    session.prompt(&Prompt::from(both)).await.unwrap();
     let first = question(&mut session).await;
     assert!(!first.deferrable, "{:?}", first.call);
     session.answer(&first.id, Decision::Defer).await.unwrap();

@@ -1,5 +1,6 @@
 //! Settings files that try to take the decision away from the gateway, read by the real program.
 
+use acg_core::agent::Prompt;
 use acg_types::{AgentEvent, Decision, EndReason, ToolCall};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -70,7 +71,7 @@ async fn judged(
     session: &mut Box<dyn acg_core::agent::AgentSession>,
     prompt: &str,
 ) -> (Vec<ToolCall>, String) {
-    session.prompt(prompt).await.unwrap();
+    session.prompt(&Prompt::from(prompt)).await.unwrap();
     let (mut asked, mut said) = (Vec::new(), String::new());
     loop {
         match next(session).await.unwrap() {

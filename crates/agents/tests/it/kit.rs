@@ -11,7 +11,7 @@ use acg_agents::claude::ClaudeSettings;
 use acg_agents::lineage::Lineage;
 use acg_agents::{BuildParts, build};
 use acg_config::{AgentConfig, Confinement, Permissions, SessionScope, Settings};
-use acg_core::agent::{AgentBackend, AgentError, AgentSession, SessionSpec};
+use acg_core::agent::{AgentBackend, AgentError, AgentSession, Prompt, SessionSpec};
 use acg_policy::{Otherwise, RolePolicy, Rule};
 use acg_testing::model_api::MockModel;
 use acg_types::{AgentEvent, ConversationId, Decision, Role, SessionId, TurnEnd};
@@ -177,7 +177,7 @@ pub(crate) async fn next(session: &mut Box<dyn AgentSession>) -> Result<AgentEve
 
 /// Runs a turn to its end, with one decision for every question.
 pub(crate) async fn turn(session: &mut Box<dyn AgentSession>, prompt: &str, decision: &Decision) -> Seen {
-    session.prompt(prompt).await.unwrap();
+    session.prompt(&Prompt::from(prompt)).await.unwrap();
     let (mut messages, mut deltas) = (Vec::new(), String::new());
     let (mut asked, mut finished) = (Vec::new(), Vec::new());
     loop {
@@ -191,6 +191,9 @@ pub(crate) async fn turn(session: &mut Box<dyn AgentSession>, prompt: &str, deci
             AgentEvent::ToolFinished { is_error, .. } => finished.push(is_error),
             AgentEvent::End(end) => return Seen { messages, deltas, asked, finished, end },
             AgentEvent::Thought
+            | AgentEvent::Plan(_)
+            | AgentEvent::Usage { .. }
+            | AgentEvent::Question { .. }
             | AgentEvent::ToolStarted(_)
             | AgentEvent::Retrying(_)
             | AgentEvent::PermissionWithdrawn { .. } => {}

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use acg_core::agent::AgentError;
+use acg_core::agent::{AgentError, Prompt};
 
 use crate::kit::{Home, is_alive, kill, next, processes, spec, until};
 
@@ -103,7 +103,7 @@ async fn an_agent_whose_launcher_was_killed_loses_its_input() {
     let backend = home.backend();
     let id = backend.new_session_id().unwrap();
     let mut session = backend.open(spec(&id)).await.unwrap();
-    session.prompt("hi").await.unwrap();
+    session.prompt(&Prompt::from("hi")).await.unwrap();
     let launcher = processes(&[id.as_str(), "__launch"]);
     assert_eq!(launcher.len(), 1);
     kill(launcher[0]);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use acg_agents::claude::Mode;
-use acg_core::agent::AgentError;
+use acg_core::agent::{AgentError, Prompt};
 use acg_types::{AgentEvent, Decision, EndReason, SessionId};
 
 use crate::kit::{Home, deny, next, only, processes, spec, turn, until, write};
@@ -47,7 +47,7 @@ async fn every_call_is_asked_about_and_runs_only_if_it_is_allowed() {
         assert!(seen.messages.concat().contains("not in this room"), "{call}: {seen:?}");
     }
     // Inside a subagent too.
-    session.prompt(&format!("sub [[tool:Agent {subagent}]]")).await.unwrap();
+    session.prompt(&Prompt::from(format!("sub [[tool:Agent {subagent}]]").as_str())).await.unwrap();
     let mut tools = Vec::new();
     loop {
         match next(&mut session).await.unwrap() {
@@ -77,7 +77,7 @@ async fn a_cancelled_turn_and_an_unknown_session_end_at_once() {
     let backend = home.backend();
     let id = backend.new_session_id().unwrap();
     let mut session = backend.open(spec(&id)).await.unwrap();
-    session.prompt(r#"[[tool:Bash {"command":"touch made"}]]"#).await.unwrap();
+    session.prompt(&Prompt::from(r#"[[tool:Bash {"command":"touch made"}]]"#)).await.unwrap();
     let question = loop {
         if let AgentEvent::Permission { id, .. } = next(&mut session).await.unwrap() {
             break id;
@@ -94,7 +94,7 @@ async fn a_cancelled_turn_and_an_unknown_session_end_at_once() {
     let mut spec = spec(&unknown);
     spec.resume = true;
     let mut session = backend.open(spec).await.unwrap();
-    session.prompt("hi").await.unwrap();
+    session.prompt(&Prompt::from("hi")).await.unwrap();
     assert!(matches!(next(&mut session).await, Err(AgentError::UnknownSession(_))));
     backend.shutdown().await;
 }
@@ -105,7 +105,7 @@ async fn a_gateway_that_dies_while_asking_runs_nothing() {
     let backend = home.backend();
     let id = backend.new_session_id().unwrap();
     let mut session = backend.open(spec(&id)).await.unwrap();
-    session.prompt(r#"[[tool:Bash {"command":"touch made"}]]"#).await.unwrap();
+    session.prompt(&Prompt::from(r#"[[tool:Bash {"command":"touch made"}]]"#)).await.unwrap();
     while !matches!(next(&mut session).await.unwrap(), AgentEvent::Permission { .. }) {}
     // The listener goes with the session; the process, if it got that far, is refused.
     drop(session);

@@ -1,5 +1,6 @@
 //! Tool calls of the real Claude Code. A call counts as run only if the model was shown its result.
 
+use acg_core::agent::Prompt;
 use acg_types::{AgentEvent, Decision, EndReason};
 use serde_json::json;
 
@@ -82,7 +83,7 @@ async fn a_hook_of_the_users_cannot_change_what_was_allowed() {
     let backend = home.backend();
     let id = backend.new_session_id().unwrap();
     let mut session = backend.open(spec(&id)).await.unwrap();
-    session.prompt(r#"[[tool:Bash {"command":"touch asked"}]]"#).await.unwrap();
+    session.prompt(&Prompt::from(r#"[[tool:Bash {"command":"touch asked"}]]"#)).await.unwrap();
     let mut allowed = Vec::new();
     loop {
         match next(&mut session).await.unwrap() {
@@ -107,7 +108,7 @@ async fn cancelling_while_a_question_is_open_refuses_the_call() {
     let backend = home.backend();
     let id = backend.new_session_id().unwrap();
     let mut session = backend.open(spec(&id)).await.unwrap();
-    session.prompt(r#"[[tool:Bash {"command":"touch made"}]]"#).await.unwrap();
+    session.prompt(&Prompt::from(r#"[[tool:Bash {"command":"touch made"}]]"#)).await.unwrap();
     let question = loop {
         if let AgentEvent::Permission { id, .. } = next(&mut session).await.unwrap() {
             break id;

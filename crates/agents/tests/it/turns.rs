@@ -1,5 +1,6 @@
 //! Turns of the real Claude Code: text, cost, cancelling, errors.
 
+use acg_core::agent::Prompt;
 use std::time::{Duration, Instant};
 
 use acg_types::{AgentEvent, Decision, EndReason};
@@ -55,7 +56,7 @@ async fn a_stalled_turn_is_cancelled_and_the_session_goes_on() {
         let mut spec = spec(&id);
         spec.resume = n > 0;
         let mut session = backend.open(spec).await.unwrap();
-        session.prompt(&format!("[[{marker}]]")).await.unwrap();
+        session.prompt(&Prompt::from(format!("[[{marker}]]").as_str())).await.unwrap();
         home.model.wait_for(marker, |request| request.prompt().contains(marker)).await;
         let start = Instant::now();
         session.cancel().await;
@@ -74,7 +75,7 @@ async fn a_session_dropped_in_a_turn_takes_its_process_with_it() {
     let backend = home.backend();
     let id = backend.new_session_id().unwrap();
     let mut session = backend.open(spec(&id)).await.unwrap();
-    session.prompt("[[hang]]").await.unwrap();
+    session.prompt(&Prompt::from("[[hang]]")).await.unwrap();
     home.model.wait_for("the prompt", |request| request.prompt() == "[[hang]]").await;
     drop(session);
     crate::kit::until("the process to end", || processes(&[id.as_str()]).is_empty().then_some(())).await;

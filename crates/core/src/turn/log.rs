@@ -45,8 +45,14 @@ impl TurnLog {
                 self.keep(&text);
                 Step::GoOn
             }
-            // Questions are not part of the answer.
+            AgentEvent::Question { text, options, .. } => {
+                self.keep(&question(&text, &options));
+                Step::GoOn
+            }
+            // Permission questions are not part of the answer.
             AgentEvent::Thought
+            | AgentEvent::Plan(_)
+            | AgentEvent::Usage { .. }
             | AgentEvent::Retrying(_)
             | AgentEvent::Permission { .. }
             | AgentEvent::PermissionWithdrawn { .. } => Step::GoOn,
@@ -99,6 +105,16 @@ impl TurnLog {
     }
 }
 
+/// A question of the agent's own, as people see it. What they say to it is their next message.
+pub(super) fn question(text: &str, options: &[String]) -> String {
+    let mut shown = format!("❓ {}", text.trim());
+    for option in options {
+        shown.push_str("\n- ");
+        shown.push_str(option.trim());
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +148,17 @@ mod tests {
         assert_eq!(answer(&[delta("whole"), message("whole")], None).as_deref(), Some("whole"));
         assert_eq!(answer(&[message("a"), delta("begun")], None).as_deref(), Some("a\n\nbegun"));
         assert_eq!(answer(&[], Some("only the end")).as_deref(), Some("only the end"));
+    }
+
+    #[test]
+    fn a_question_of_the_agent_is_part_of_the_answer() {
+        let question = AgentEvent::Question {
+            id: "q".into(),
+            text: "Which colour?".into(),
+            options: vec!["red".into(), "blue".into()],
+        };
+        let expected = "Let me see.\n\n❓ Which colour?\n- red\n- blue";
+        assert_eq!(answer(&[message("Let me see."), question], None).as_deref(), Some(expected));
     }
 
     #[test]

@@ -4,8 +4,8 @@
 
 use acg_types::{AgentEvent, Usage};
 
-use super::Turn;
 use super::finish::place;
+use super::{Turn, log};
 use crate::connector::{Connector, Live};
 use crate::hub::Place;
 
@@ -31,7 +31,12 @@ impl<'a> Screen<'a> {
             AgentEvent::ToolStarted(call) => self.show(Live::Tool(call)),
             AgentEvent::ToolFinished { is_error, .. } => self.show(Live::ToolDone { is_error: *is_error }),
             AgentEvent::End(end) => self.end(end.usage.as_ref()),
+            AgentEvent::Question { text, options, .. } => {
+                self.show(Live::Message(&log::question(text, options)))
+            }
             AgentEvent::Thought
+            | AgentEvent::Plan(_)
+            | AgentEvent::Usage { .. }
             | AgentEvent::Retrying(_)
             | AgentEvent::Permission { .. }
             | AgentEvent::PermissionWithdrawn { .. } => {}

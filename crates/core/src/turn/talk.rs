@@ -14,7 +14,7 @@ use super::screen::Screen;
 use super::slot::{Budget, Slot};
 use super::typing::Typing;
 use super::{Start, Turn};
-use crate::agent::{AgentError, AgentSession};
+use crate::agent::{AgentError, AgentSession, Prompt};
 use crate::hub::CoreError;
 
 pub(super) enum TalkError {
@@ -50,7 +50,9 @@ pub(super) async fn talk(
 ) -> Result<(TurnLog, TurnEnd), TalkError> {
     let reach = async {
         match &turn.start {
-            Start::Fresh(prompt) | Start::GoOn(prompt) => session.prompt(prompt).await,
+            Start::Fresh(prompt) | Start::GoOn(prompt) => {
+                session.prompt(&Prompt::from(prompt.as_str())).await
+            }
             Start::TakeUp => session.take_up().await,
         }
     };
@@ -95,6 +97,10 @@ pub(super) async fn talk(
                     }
                     AgentEvent::PermissionWithdrawn { id } => questions.withdrawn(&id),
                     event => {
+                        if let AgentEvent::Question { id, .. } = &event {
+                            // It is part of the answer; what people say to it is the next turn.
+                            session.reply(id, None).await?;
+                        }
                         if let AgentEvent::ToolFinished { call_id, .. } = &event {
                             questions.finished(call_id);
                         }

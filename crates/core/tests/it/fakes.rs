@@ -10,7 +10,7 @@ use acg_config::{
     AgentConfig, BaseRole, Config, Confinement, ConnectorConfig, Dialect, Limits, Permissions, Person,
     RoleConfig, SessionScope, WatchedRoom, WatcherConfig,
 };
-use acg_core::agent::{AgentBackend, AgentError, AgentInfo, AgentSession, SessionSpec};
+use acg_core::agent::{AgentBackend, AgentError, AgentInfo, AgentSession, Prompt, SessionSpec};
 use acg_core::connector::{
     Accepted, Capabilities, Connector, Health, Inbound, Intake, Link, Live, Reaction, Receipt, SendError,
 };
@@ -293,7 +293,7 @@ pub(crate) struct FakeAgent(pub(crate) Arc<Agents>);
 #[async_trait]
 impl AgentBackend for FakeAgent {
     async fn probe(&self) -> Result<AgentInfo, AgentError> {
-        Ok(AgentInfo { version: "1.0".into() })
+        Ok(AgentInfo { version: "1.0".into(), ..AgentInfo::default() })
     }
 
     fn new_session_id(&self) -> Option<SessionId> {
@@ -383,10 +383,10 @@ impl AgentSession for FakeSession {
         &self.session
     }
 
-    async fn prompt(&mut self, prompt: &str) -> Result<(), AgentError> {
-        let seen = (self.session.clone(), self.spec.resume, self.spec.role.clone(), prompt.to_owned());
+    async fn prompt(&mut self, prompt: &Prompt) -> Result<(), AgentError> {
+        let seen = (self.session.clone(), self.spec.resume, self.spec.role.clone(), prompt.text.clone());
         self.agents.prompts.lock().unwrap().push(seen);
-        let body = prompt.rsplit("] ").next().unwrap_or_default().to_owned();
+        let body = prompt.text.rsplit("] ").next().unwrap_or_default().to_owned();
         if let Some(commands) = body.strip_prefix("do ") {
             for (index, command) in commands.split(" | ").enumerate() {
                 let params = serde_json::json!({ "command": command });

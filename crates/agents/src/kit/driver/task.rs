@@ -1,36 +1,26 @@
-//! One running Claude process: the task that owns its pipes, and the handle to it.
+//! The task of one agent process: it moves bytes between pipes, machine and channels.
 //!
-//! The task moves bytes between pipes, the pure [`Machine`] and two bounded channels, and never waits for one of
-//! them alone, so that a slow reader on either side cannot lock it. It ends the process when the handle is
-//! dropped: politely between turns, at once during one. Must never decide anything.
+//! Never waits for one of them alone, so that a slow reader on either side cannot lock it. It ends the process when the
+//! handle is dropped: politely between turns, at once during one.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use acg_core::agent::AgentError;
-use acg_types::{AgentEvent, AgentName, Decision, PermissionId, SessionId};
+use acg_types::{AgentEvent, AgentName, SessionId};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use super::turn::{self, Effect, Fault, Hello, Machine};
+use super::{CLOSE, Command, END, Effect, Fault, Machine, Owner, StartError};
 use crate::kit::jsonl::{Lines, MAX_LINE};
 use crate::kit::lineage::Registered;
-use crate::kit::process::{Launch, start};
+use crate::kit::process::Started;
 use crate::kit::tail::Tail;
 
-/// How long a process may take from its start to its answer to the handshake (about 0.3 s on an idle machine).
-const HANDSHAKE: Duration = Duration::from_secs(30);
-/// How long a written prompt may take to leave the pipe.
-const WRITE: Duration = Duration::from_secs(15);
-/// How long a process may take to end once its stdin is closed (about 0.1 s).
-const CLOSE: Duration = Duration::from_secs(2);
-/// How long the launcher may take to end the group: longer than its own grace.
-const END: Duration = Duration::from_secs(10);
 /// How long output is read on after the process ended.
 const DRAIN: Duration = Duration::from_millis(300);
 /// Events that wait for the core; with more, the process is not read on.
@@ -39,232 +29,13 @@ const BACKLOG: usize = 1024;
 const UNREAD: usize = 64 * 1024 * 1024;
 
 /// How a process is opened.
-#[derive(Debug)]
-pub(crate) enum Opening {
-    /// Long-lived, with a handshake.
-    Live { context: Option<String> },
-    /// The same, and it goes on with a deferred call at once: its turn runs from the start.
-    TakeUp { context: Option<String> },
+pub(super) struct Opening<M: Machine> {
+    pub(super) machine: M,
+    pub(super) effects: Vec<Effect<M::Hello>>,
+    /// Who waits for the handshake. A process without one tells its faults as events.
+    pub(super) ready: Option<oneshot::Sender<Result<M::Hello, StartError>>>,
     /// For one prompt, given as text on stdin.
-    Once { prompt: String },
-}
-
-/// What a new process is for.
-#[derive(Debug)]
-pub(crate) struct Purpose {
-    pub(crate) agent: AgentName,
-    pub(crate) session: SessionId,
-    pub(crate) resumed: bool,
-    pub(crate) opening: Opening,
-    /// How long the program waits for an answer, in seconds.
-    pub(crate) patience: u32,
-}
-
-/// Why a process did not come up.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StartError {
-    #[error("{0}")]
-    Unfit(String),
-    #[error("it does not know the session")]
-    UnknownSession,
-    #[error("it ended at once ({0})")]
-    Ended(String),
-    #[error("it broke its protocol: {0}")]
-    Protocol(String),
-    #[error("no answer within {0:?}")]
-    Silent(Duration),
-    #[error("it cannot be started: {0}")]
-    Io(#[from] std::io::Error),
-}
-
-impl StartError {
-    /// Trying once more, or in another way, would not help.
-    pub(crate) fn is_final(&self) -> bool {
-        matches!(self, Self::Unfit(_) | Self::UnknownSession)
-    }
-}
-
-enum Command {
-    Prompt {
-        text: String,
-        written: oneshot::Sender<()>,
-    },
-    Answer {
-        id: PermissionId,
-        decision: Decision,
-    },
-    Interrupt,
-    /// Answered if the program still runs; dropped if not.
-    Check(oneshot::Sender<()>),
-    Close,
-    Kill,
-}
-
-/// The handle to a process. Dropping it ends the process.
-#[derive(Debug)]
-pub(crate) struct Process {
-    commands: mpsc::Sender<Command>,
-    events: mpsc::Receiver<Result<AgentEvent, AgentError>>,
-    ended: CancellationToken,
-}
-
-impl Process {
-    /// Starts a long-lived process and waits for its handshake.
-    pub(crate) async fn live(
-        launch: &Launch,
-        purpose: Purpose,
-        tracker: &TaskTracker,
-        shutdown: &CancellationToken,
-    ) -> Result<(Self, Hello), StartError> {
-        let (process, ready) = Self::spawn(launch, purpose, tracker, shutdown)?;
-        match timeout(HANDSHAKE, ready).await {
-            Ok(Ok(Ok(hello))) => Ok((process, hello)),
-            Ok(Ok(Err(error))) => {
-                process.stopped().await;
-                Err(error)
-            }
-            Ok(Err(_)) => Err(StartError::Ended("the gateway stopped it".into())),
-            Err(_) => {
-                process.kill().await;
-                Err(StartError::Silent(HANDSHAKE))
-            }
-        }
-    }
-
-    /// Starts a process for one prompt.
-    pub(crate) fn once(
-        launch: &Launch,
-        purpose: Purpose,
-        tracker: &TaskTracker,
-        shutdown: &CancellationToken,
-    ) -> Result<Self, StartError> {
-        Ok(Self::spawn(launch, purpose, tracker, shutdown)?.0)
-    }
-
-    fn spawn(
-        launch: &Launch,
-        purpose: Purpose,
-        tracker: &TaskTracker,
-        shutdown: &CancellationToken,
-    ) -> Result<(Self, oneshot::Receiver<Result<Hello, StartError>>), StartError> {
-        let started = start(launch)?;
-        let (commands, command_queue) = mpsc::channel(16);
-        let (event_queue, events) = mpsc::channel(64);
-        let (ready, is_ready) = oneshot::channel();
-        let ended = CancellationToken::new();
-        let (machine, effects, once) = match purpose.opening {
-            Opening::Live { context } => {
-                let opening = turn::Opening { context: context.as_deref(), patience: purpose.patience };
-                let (machine, effects) = Machine::new(purpose.agent.clone(), purpose.resumed, opening);
-                (machine, effects, None)
-            }
-            Opening::TakeUp { context } => {
-                let opening = turn::Opening { context: context.as_deref(), patience: purpose.patience };
-                let (machine, effects) = Machine::taking_up(purpose.agent.clone(), opening);
-                (machine, effects, None)
-            }
-            Opening::Once { prompt } => {
-                (Machine::one_shot(purpose.agent.clone(), purpose.resumed), Vec::new(), Some(prompt))
-            }
-        };
-        let (stderr, release) = started.control.into_split();
-        let mut task = Task {
-            agent: purpose.agent,
-            session: purpose.session,
-            machine,
-            child: started.child,
-            _registered: started.registered,
-            stdin: Some(started.stdin),
-            stdout: Lines::new(started.stdout, MAX_LINE),
-            stdout_over: false,
-            stderr,
-            stderr_over: false,
-            release: Some(release),
-            tail: Tail::default(),
-            out: VecDeque::new(),
-            close_when_written: once.is_some(),
-            queued: 0,
-            written: 0,
-            waiting: VecDeque::new(),
-            // A process for one prompt has no handshake: its faults are events.
-            ready: once.is_none().then_some(ready),
-            events: event_queue,
-            backlog: VecDeque::new(),
-            stopping: Stopping::No,
-            deadline: None,
-            exit: None,
-        };
-        task.apply(effects);
-        task.write(once.unwrap_or_default().as_bytes());
-        tracker.spawn(task.run(command_queue, ended.clone(), shutdown.clone()));
-        Ok((Self { commands, events, ended }, is_ready))
-    }
-
-    pub(crate) fn is_alive(&self) -> bool {
-        !self.ended.is_cancelled() && !self.commands.is_closed()
-    }
-
-    /// Whether the program runs at this moment. An idle process is asked before it is used: a prompt given to
-    /// one that has just died would fail the turn for nothing.
-    pub(crate) async fn answers(&self) -> bool {
-        let (alive, is_alive) = oneshot::channel();
-        self.is_alive()
-            && self.send(Command::Check(alive)).await.is_ok()
-            && matches!(timeout(WRITE, is_alive).await, Ok(Ok(())))
-    }
-
-    fn gone() -> AgentError {
-        AgentError::Died("it had ended already".into())
-    }
-
-    async fn send(&self, command: Command) -> Result<(), AgentError> {
-        match timeout(WRITE, self.commands.send(command)).await {
-            Ok(sent) => sent.map_err(|_| Self::gone()),
-            Err(_) => Err(AgentError::Silent(WRITE)),
-        }
-    }
-
-    /// Starts a turn; returns when the prompt is in the process's pipe.
-    pub(crate) async fn prompt(&self, text: &str) -> Result<(), AgentError> {
-        let (written, is_written) = oneshot::channel();
-        self.send(Command::Prompt { text: text.to_owned(), written }).await?;
-        match timeout(WRITE, is_written).await {
-            Ok(written) => written.map_err(|_| Self::gone()),
-            Err(_) => Err(AgentError::Silent(WRITE)),
-        }
-    }
-
-    /// The next event. Cancel-safe. Waits for as long as the turn takes: the core has the deadline.
-    pub(crate) async fn next(&mut self) -> Result<AgentEvent, AgentError> {
-        self.events.recv().await.unwrap_or_else(|| Err(Self::gone()))
-    }
-
-    pub(crate) async fn answer(&self, id: PermissionId, decision: Decision) -> Result<(), AgentError> {
-        self.send(Command::Answer { id, decision }).await
-    }
-
-    pub(crate) async fn interrupt(&self) -> Result<(), AgentError> {
-        self.send(Command::Interrupt).await
-    }
-
-    /// Closes its stdin and waits for the end; kills it if that takes too long.
-    pub(crate) async fn close(self) {
-        let _gone = self.send(Command::Close).await;
-        self.stopped().await;
-    }
-
-    /// Ends it and everything it started, at once.
-    pub(crate) async fn kill(self) {
-        let _gone = self.send(Command::Kill).await;
-        self.stopped().await;
-    }
-
-    async fn stopped(&self) {
-        // Its task has deadlines of its own, which add up to less than this.
-        if timeout(CLOSE + END + END, self.ended.cancelled()).await.is_err() {
-            tracing::error!("a Claude process does not end");
-        }
-    }
+    pub(super) once: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -276,10 +47,10 @@ enum Stopping {
     Ending,
 }
 
-struct Task {
+pub(super) struct Task<M: Machine> {
     agent: AgentName,
     session: SessionId,
-    machine: Machine,
+    machine: M,
     child: Child,
     /// Its calls on the control socket are known as its own until the launcher has ended.
     _registered: Option<Registered>,
@@ -299,7 +70,7 @@ struct Task {
     /// Who waits until so many bytes are written.
     waiting: VecDeque<(u64, oneshot::Sender<()>)>,
     /// Who waits for the handshake.
-    ready: Option<oneshot::Sender<Result<Hello, StartError>>>,
+    ready: Option<oneshot::Sender<Result<M::Hello, StartError>>>,
     events: mpsc::Sender<Result<AgentEvent, AgentError>>,
     backlog: VecDeque<Result<AgentEvent, AgentError>>,
     stopping: Stopping,
@@ -307,8 +78,45 @@ struct Task {
     exit: Option<String>,
 }
 
-impl Task {
-    async fn run(
+impl<M: Machine> Task<M> {
+    pub(super) fn new(
+        started: Started,
+        owner: Owner,
+        opening: Opening<M>,
+        events: mpsc::Sender<Result<AgentEvent, AgentError>>,
+    ) -> Self {
+        let (stderr, release) = started.control.into_split();
+        let mut task = Self {
+            agent: owner.agent,
+            session: owner.session,
+            machine: opening.machine,
+            child: started.child,
+            _registered: started.registered,
+            stdin: Some(started.stdin),
+            stdout: Lines::new(started.stdout, MAX_LINE),
+            stdout_over: false,
+            stderr,
+            stderr_over: false,
+            release: Some(release),
+            tail: Tail::default(),
+            out: VecDeque::new(),
+            close_when_written: opening.once.is_some(),
+            queued: 0,
+            written: 0,
+            waiting: VecDeque::new(),
+            ready: opening.ready,
+            events,
+            backlog: VecDeque::new(),
+            stopping: Stopping::No,
+            deadline: None,
+            exit: None,
+        };
+        task.apply(opening.effects);
+        task.write(opening.once.unwrap_or_default().as_bytes());
+        task
+    }
+
+    pub(super) async fn run(
         mut self,
         mut commands: mpsc::Receiver<Command>,
         ended: CancellationToken,
@@ -372,10 +180,10 @@ impl Task {
 
     fn command(&mut self, command: Option<Command>) {
         match command {
-            Some(Command::Prompt { text, written }) => {
+            Some(Command::Prompt { prompt, written }) => {
                 let uuid = uuid::Uuid::new_v4().to_string();
                 // Not idle: `written` is dropped, which tells the caller.
-                if let Some(effects) = self.machine.prompt(uuid, &text) {
+                if let Some(effects) = self.machine.prompt(uuid, &prompt) {
                     self.apply(effects);
                     self.waiting.push_back((self.queued, written));
                 }
@@ -406,14 +214,14 @@ impl Task {
         if self.machine.in_turn() || self.machine.is_starting() { self.end() } else { self.close() }
     }
 
-    fn apply(&mut self, effects: Vec<Effect>) {
+    fn apply(&mut self, effects: Vec<Effect<M::Hello>>) {
         for effect in effects {
             match effect {
                 Effect::Send(frame) => self.send(frame),
                 Effect::Event(event) => self.backlog.push_back(Ok(event)),
                 Effect::Ready(hello) => self.tell_ready(Ok(hello)),
                 Effect::Fault(fault) => {
-                    tracing::warn!(agent = %self.agent, session = %self.session, ?fault, "ending a Claude process");
+                    tracing::warn!(agent = %self.agent, session = %self.session, ?fault, "ending an agent process");
                     if self.ready.is_some() {
                         self.tell_ready(Err(match fault {
                             Fault::Unfit(reason) => StartError::Unfit(reason),
@@ -432,7 +240,7 @@ impl Task {
         }
     }
 
-    fn tell_ready(&mut self, outcome: Result<Hello, StartError>) {
+    fn tell_ready(&mut self, outcome: Result<M::Hello, StartError>) {
         if let Some(ready) = self.ready.take() {
             // Nobody waits any more: then the handle is gone too, and that ends the process.
             let _gone = ready.send(outcome);
@@ -476,7 +284,7 @@ impl Task {
     fn heard(&mut self, bytes: &[u8]) {
         self.tail.push(bytes);
         for line in String::from_utf8_lossy(bytes).lines().filter(|line| !line.trim().is_empty()) {
-            tracing::debug!(agent = %self.agent, session = %self.session, "claude: {line}");
+            tracing::debug!(agent = %self.agent, session = %self.session, "agent: {line}");
         }
     }
 

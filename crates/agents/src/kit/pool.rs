@@ -1,81 +1,52 @@
 //! The processes that wait for their session's next turn.
 //!
 //! Owns who may use a session's process: one lease at a time. Ends processes that were idle for too long, and
-//! the longest idle ones when there are too many. A process serves one role with all that
-//! depends on it, and one context.
+//! the longest idle ones when there are too many. A process
+//! serves what its key says, and nothing else.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use acg_core::agent::{AgentError, SessionSpec};
-use acg_types::{ConversationId, Role, SessionId};
+use acg_core::agent::AgentError;
+use acg_types::SessionId;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use super::process::Process;
-use super::surroundings::own_settings;
-use super::tools::Offer;
+use super::driver::Process;
 
 /// How long a session waits for another use of itself to end: the core never makes it wait.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a process was started for; another key needs another process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Key {
-    pub(crate) role: Role,
-    pub(crate) allowed_tools: Vec<String>,
-    pub(crate) context: Option<String>,
-    pub(crate) offer: Offer,
-    pub(crate) own_settings: bool,
-    pub(crate) inherit: bool,
-    pub(crate) confined: bool,
-    pub(crate) conversation: ConversationId,
-}
-
-impl Key {
-    pub(crate) fn of(spec: &SessionSpec, offer: Offer) -> Self {
-        Self {
-            role: spec.role.clone(),
-            allowed_tools: spec.allowed_tools.clone(),
-            context: spec.context.clone(),
-            offer,
-            own_settings: own_settings(spec),
-            inherit: spec.inherit,
-            confined: spec.confined,
-            conversation: spec.conversation,
-        }
-    }
-}
-
 #[derive(Debug)]
-pub(crate) struct Idle {
+pub(crate) struct Idle<K> {
     pub(crate) process: Process,
-    pub(crate) key: Key,
+    /// What it was started for.
+    pub(crate) key: K,
     since: Instant,
 }
 
 #[derive(Debug)]
-enum Slot {
+enum Slot<K> {
     Leased,
-    Idle(Idle),
+    Idle(Idle<K>),
 }
 
 #[derive(Debug)]
-pub(crate) struct Pool {
-    slots: Mutex<HashMap<SessionId, Slot>>,
+pub(crate) struct Pool<K> {
+    slots: Mutex<HashMap<SessionId, Slot<K>>>,
     freed: Notify,
     max: usize,
     idle_timeout: Duration,
 }
 
-impl Pool {
+impl<K> Pool<K> {
     pub(crate) fn new(max: u32, idle_timeout: Duration) -> Self {
         let max = usize::try_from(max).unwrap_or(usize::MAX);
         Self { slots: Mutex::default(), freed: Notify::new(), max, idle_timeout }
     }
 
-    fn slots(&self) -> MutexGuard<'_, HashMap<SessionId, Slot>> {
+    fn slots(&self) -> MutexGuard<'_, HashMap<SessionId, Slot<K>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -83,7 +54,7 @@ impl Pool {
     pub(crate) async fn lease(
         self: &Arc<Self>,
         session: &SessionId,
-    ) -> Result<(Lease, Option<Idle>), AgentError> {
+    ) -> Result<(Lease<K>, Option<Idle<K>>), AgentError> {
         let take = async {
             loop {
                 let mut freed = std::pin::pin!(self.freed.notified());
@@ -100,7 +71,7 @@ impl Pool {
 
     /// `None` while another lease holds the session.
     #[expect(clippy::option_option, reason = "outer: may it be taken; inner: is there a process")]
-    fn try_take(&self, session: &SessionId) -> Option<Option<Idle>> {
+    fn try_take(&self, session: &SessionId) -> Option<Option<Idle<K>>> {
         let mut slots = self.slots();
         match slots.insert(session.clone(), Slot::Leased) {
             Some(Slot::Leased) => None,
@@ -118,7 +89,7 @@ impl Pool {
 
     /// Takes the longest idle process out if there are more leases and processes than `max`. The caller's own
     /// lease is not counted by passing one less.
-    fn over(&self, max: usize) -> Option<Idle> {
+    fn over(&self, max: usize) -> Option<Idle<K>> {
         let mut slots = self.slots();
         if slots.len() <= max.saturating_add(1) {
             return None;
@@ -138,9 +109,9 @@ impl Pool {
 
     /// Ends what was idle for too long, or has died.
     pub(crate) async fn sweep(&self) {
-        let expired: Vec<Idle> = {
+        let expired: Vec<Idle<K>> = {
             let mut slots = self.slots();
-            let old = |slot: &Slot| match slot {
+            let old = |slot: &Slot<K>| match slot {
                 Slot::Idle(idle) => idle.since.elapsed() >= self.idle_timeout || !idle.process.is_alive(),
                 Slot::Leased => false,
             };
@@ -170,7 +141,7 @@ impl Pool {
     }
 
     /// Takes every idle process out.
-    pub(crate) fn drain(&self) -> Vec<Idle> {
+    pub(crate) fn drain(&self) -> Vec<Idle<K>> {
         let mut slots = self.slots();
         let idle: Vec<SessionId> = slots
             .iter()
@@ -181,7 +152,7 @@ impl Pool {
     }
 }
 
-fn into_idle(slot: Slot) -> Option<Idle> {
+fn into_idle<K>(slot: Slot<K>) -> Option<Idle<K>> {
     match slot {
         Slot::Idle(idle) => Some(idle),
         Slot::Leased => None,
@@ -190,14 +161,14 @@ fn into_idle(slot: Slot) -> Option<Idle> {
 
 /// The right to use a session. Dropping it frees the session without a process.
 #[derive(Debug)]
-pub(crate) struct Lease {
-    pool: Arc<Pool>,
+pub(crate) struct Lease<K> {
+    pool: Arc<Pool<K>>,
     session: SessionId,
 }
 
-impl Lease {
+impl<K> Lease<K> {
     /// Frees the session and keeps its process. A surplus one ends politely, by being dropped.
-    pub(crate) fn give_back(self, process: Process, key: Key) {
+    pub(crate) fn give_back(self, process: Process, key: K) {
         let idle = Idle { process, key, since: Instant::now() };
         self.pool.slots().insert(self.session.clone(), Slot::Idle(idle));
         drop(self.pool.over(self.pool.max.saturating_sub(1)));
@@ -205,7 +176,7 @@ impl Lease {
     }
 }
 
-impl Drop for Lease {
+impl<K> Drop for Lease<K> {
     fn drop(&mut self) {
         {
             let mut slots = self.pool.slots();
