@@ -169,7 +169,7 @@ impl From<Accepted> for Outcome {
             Accepted::NotWatched => Self::NotWatched,
             Accepted::NoRole => Self::NoRole,
             Accepted::NotAddressed => Self::NotAddressed,
-            Accepted::Refused => Self::Refused,
+            Accepted::Refused | Accepted::Skipped => Self::Refused,
         }
     }
 }
