@@ -112,6 +112,9 @@ pub struct StatusData {
     /// What is wrong while the disk takes nothing; absent when all is well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<String>,
+    /// The limits in force; absent from a gateway that does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<LimitsLine>,
 }
 
 /// One connector in the answer to `status`.
