@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::broker::Asked;
 use super::state::{self, Effect, Event};
 use super::texts::{self, Void};
-use crate::hub::{CoreError, Hub, Place};
+use crate::hub::{CoreError, Hub, Place, lock};
 
 /// How a question is to be closed.
 #[derive(Debug)]
@@ -72,8 +72,11 @@ pub(crate) async fn close(hub: &Arc<Hub>, asked: &Asked, closing: Closing) -> Re
     if done {
         acg_fault::point(Point::ApprovalSettled);
         info!(code = %row.approval.code, tool = %row.approval.tool, result = word, "A permission question was closed.");
-        if !hub.broker.closed(row.id) {
-            let asked = &row.approval;
+        let asked = &row.approval;
+        // Nobody waits for the decision: it is for a turn that waits without a process. Any other turn has a lane that
+        // runs, or was cut off and is settled right now: a lane that is woken then would begin the next message before
+        // that turn is gone on with.
+        if !hub.broker.closed(row.id) && lock(&hub.parked).contains_key(&asked.conversation) {
             hub.wake_conversation(asked.conversation, &asked.connector, &asked.origin);
         }
         for (place, _) in &closing.say {
