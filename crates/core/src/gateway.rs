@@ -131,6 +131,11 @@ impl Gateway {
         Ok(Self { hub, connections })
     }
 
+    /// Removes at once what is finished and older than `before`, which otherwise happens now and then by itself.
+    pub async fn remove_old(&self, before: acg_types::Timestamp) -> Result<(), StoreError> {
+        crate::upkeep::sweep(&self.hub, before).await.map(drop)
+    }
+
     /// The handle for the control plane.
     pub fn control(&self) -> Arc<dyn Control> {
         Arc::new(Handle(Arc::clone(&self.hub)))

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acg_store::{OldMark, StoreError, WriteTrouble};
-use acg_types::ConnectorName;
+use acg_types::{ConnectorName, Timestamp};
 use tracing::{debug, info, warn};
 
 use crate::hub::{Hub, lock};
@@ -17,6 +17,7 @@ use crate::hub::{Hub, lock};
 const FIRST: Duration = Duration::from_mins(2);
 /// How often afterwards.
 const EVERY: Duration = Duration::from_hours(6);
+const DAY: Duration = Duration::from_hours(24);
 /// Most rows in one commit.
 const ROWS: u32 = 200;
 /// Most free pages given back in one commit.
@@ -26,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// What one sweep removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Swept {
+pub(crate) struct Swept {
     messages: u64,
     parts: u64,
     /// Turns, and the tools they used.
@@ -42,7 +43,8 @@ pub(crate) async fn keep(hub: Arc<Hub>) {
     while stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
         wait = EVERY;
         // Cut off at any await: each commit stands by itself, and the next sweep goes on.
-        match stop.run_until_cancelled(sweep(&hub, days)).await {
+        let before = hub.clock.now().before(DAY.saturating_mul(days));
+        match stop.run_until_cancelled(sweep(&hub, before)).await {
             Some(Ok(swept)) if swept == Swept::default() => debug!("Nothing stored is too old."),
             Some(Ok(swept)) => info!(
                 days,
@@ -69,8 +71,8 @@ pub(crate) fn in_words(trouble: &WriteTrouble) -> String {
     )
 }
 
-async fn sweep(hub: &Hub, days: u32) -> Result<Swept, StoreError> {
-    let before = hub.clock.now().before(Duration::from_hours(24).saturating_mul(days));
+/// One sweep over everything that was finished before `before`.
+pub(crate) async fn sweep(hub: &Hub, before: Timestamp) -> Result<Swept, StoreError> {
     let mut swept = Swept::default();
     let mut mark = Some(OldMark::default());
     while let Some(after) = mark {

@@ -2,11 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod approvals;
+mod burst;
+mod collect;
 mod expiry;
 mod fakes;
 mod flow;
+mod limits;
 mod outage;
 mod parking;
 mod resend;
 mod restart;
 mod shutdown;
+mod upkeep;

@@ -91,7 +91,7 @@ fn tables(connection: &Connection) -> Vec<(String, Vec<String>)> {
     let names: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     let columns = |name: &str| {
         let statement = connection.prepare(&format!("SELECT * FROM {name}")).unwrap();
-        statement.column_names().into_iter().map(str::to_owned).collect()
+        statement.column_names().map(str::to_owned).collect()
     };
     names.iter().map(|name| (name.clone(), columns(name))).collect()
 }
@@ -193,16 +193,16 @@ fn last_made(migration: &str) -> Option<String> {
     let words: Vec<&str> = migration.split_whitespace().collect();
     let made =
         words.windows(3).filter(|words| words[0] == "CREATE" && ["TABLE", "INDEX"].contains(&words[1]));
-    made.last().map(|words| words[2].to_owned())
+    made.map(|words| words[2].to_owned()).reduce(|_, last| last)
 }
 
 #[tokio::test]
 async fn a_migration_that_fails_half_way_leaves_the_old_schema_whole() {
     let migrations = migrations();
     let mut failed = 0;
-    for version in 1..migrations.len() {
+    for (version, migration) in migrations.iter().enumerate().skip(1) {
         // What it makes last is in its way: everything before that has been done by then.
-        let Some(name) = last_made(&migrations[version]) else { continue };
+        let Some(name) = last_made(migration) else { continue };
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("acg.db");
         released(&path, version).await;
