@@ -33,6 +33,8 @@
 //!
 //! Calls beside the turns, none of which a marker reaches:
 //! - titles of sessions (`OpenCode`): `A title`, and kept apart in [`MockModel::side_requests`];
+//! - objects of a given form (Gemini CLI, which asks how hard a prompt is before it sends it): the first value of an
+//!   enumeration, 1, `mock`, and kept apart too;
 //! - `GET /v1/models` (Claude Code, Codex): an empty list, which all of them take for no news;
 //! - `POST /v1/messages/count_tokens`, `:countTokens`: 1000 tokens;
 //! - everything else: 404, and remembered in [`MockModel::strays`].

@@ -56,6 +56,28 @@ fn part(part: &Value) -> Option<Part> {
     }))
 }
 
+/// An object of the form that the request asks for, if it asks for one.
+pub(super) fn form(body: &Value) -> Option<Value> {
+    let config = &body["generationConfig"];
+    config.get("responseJsonSchema").or_else(|| config.get("responseSchema")).map(fill)
+}
+
+fn fill(schema: &Value) -> Value {
+    if let Some(first) = schema["enum"].get(0) {
+        return first.clone();
+    }
+    match schema["type"].as_str().unwrap_or_default().to_lowercase().as_str() {
+        "object" => {
+            let properties = schema["properties"].as_object().into_iter().flatten();
+            Value::Object(properties.map(|(name, schema)| (name.clone(), fill(schema))).collect())
+        }
+        "array" => json!([]),
+        "integer" | "number" => json!(1),
+        "boolean" => json!(false),
+        _ => json!("mock"),
+    }
+}
+
 fn chunk(answer: &Answer, id: &str, asked: &Conversation, parts: &Value, last: bool) -> Value {
     let mut candidate = json!({"index": 0, "content": {"role": "model", "parts": parts}});
     let mut chunk = json!({"modelVersion": asked.model, "responseId": id});
@@ -142,3 +164,19 @@ pub(super) fn error(code: u16, message: &str, lasting: bool) -> Value {
 /// What the model says of a prompt that is too long.
 pub(super) const TOO_LONG: &str =
     "The input token count (250000) exceeds the maximum number of tokens allowed (128000).";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_are_filled_in() {
+        let schema = json!({"type": "OBJECT", "properties": {
+            "reasoning": {"type": "STRING"}, "score": {"type": "INTEGER"}, "done": {"type": "boolean"},
+            "model": {"type": "STRING", "enum": ["flash", "pro"]}, "notes": {"type": "ARRAY"},
+        }});
+        let filled = json!({"reasoning": "mock", "score": 1, "done": false, "model": "flash", "notes": []});
+        assert_eq!(form(&json!({"generationConfig": {"responseJsonSchema": schema}})), Some(filled));
+        assert_eq!(form(&json!({"generationConfig": {}})), None);
+    }
+}

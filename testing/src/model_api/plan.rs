@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::gemini;
 use super::request::{Request, SideCall};
 
 /// What one request gets.
@@ -113,10 +114,11 @@ fn pieces(text: &str) -> Vec<String> {
 /// A side call gets a short text, and none of what the prompt in it asks for: that is for the turn itself.
 fn aside(request: &Request) -> Option<Plan> {
     let text = match request.side? {
-        SideCall::Title => "A title",
+        SideCall::Title => "A title".to_owned(),
+        SideCall::Form => gemini::form(&request.body)?.to_string(),
     };
     Some(Plan::Answer(Answer {
-        say: Say::Text(vec![text.to_owned()]),
+        say: Say::Text(vec![text]),
         input_tokens: 10,
         output_tokens: 2,
         thought: None,

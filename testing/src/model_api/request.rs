@@ -26,6 +26,8 @@ pub enum Api {
 pub enum SideCall {
     /// A title for the session (`OpenCode`).
     Title,
+    /// A JSON object of a given form: which model the prompt needs, and the like (Gemini CLI).
+    Form,
 }
 
 /// One remembered request for an answer of the model.
@@ -93,7 +95,7 @@ fn spoken(text: &str) -> String {
 }
 
 impl Request {
-    /// Reads a request to any API but Gemini's, whose path says more.
+    /// Without headers, and without what Gemini has in its path.
     #[cfg(test)]
     pub(super) fn of(api: Api, body: Value) -> Self {
         Self::new(api, "", &HeaderMap::new(), body)
@@ -114,12 +116,15 @@ impl Request {
         let title = api == Api::Chat
             && conversation.tools.is_empty()
             && conversation.system.contains("You are a title generator");
+        // Gemini CLI asks how hard the prompt is before it sends it, and again and again while the answer is no such
+        // object.
+        let form = api == Api::Gemini && conversation.tools.is_empty() && gemini::form(&body).is_some();
         let text = |value: &axum::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         Self {
             api,
             headers: headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect(),
             body,
-            side: title.then_some(SideCall::Title),
+            side: title.then_some(SideCall::Title).or(form.then_some(SideCall::Form)),
             conversation,
         }
     }
@@ -325,5 +330,9 @@ mod tests {
         assert_eq!(request.attachments(), ["image/png:4"]);
         let expected = [("f1".into(), "done".into(), false), ("read_file".into(), "no".into(), true)];
         assert_eq!(results(&request), expected);
+        assert_eq!(request.side, None);
+        let schema = json!({"type": "OBJECT", "properties": {"score": {"type": "INTEGER"}}});
+        let form = json!({"generationConfig": {"responseJsonSchema": schema}});
+        assert_eq!(Request::of(Api::Gemini, form).side, Some(SideCall::Form));
     }
 }
