@@ -7,6 +7,7 @@ pub mod claude;
 mod demo;
 mod kit;
 pub mod registry;
+mod script;
 
 pub use kit::{confine, launcher, lineage};
 pub use registry::{BuildError, BuildParts, build, kinds};

@@ -13,6 +13,7 @@ mod launcher;
 mod lineage;
 mod offered;
 mod oneshot;
+mod script;
 mod sessions;
 mod tools;
 mod turns;
