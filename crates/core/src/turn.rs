@@ -398,3 +398,19 @@ impl std::fmt::Display for Chain<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_result<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+        std::mem::size_of::<F>()
+    }
+
+    /// Ten thousand rooms may wait for a place at the same time.
+    #[test]
+    fn a_lane_that_waits_is_small() {
+        let size = size_of_result(lane);
+        assert!(size <= 1024, "{size} bytes");
+    }
+}

@@ -62,6 +62,8 @@ pub(super) async fn answer(turn: &mut Turn<'_>, slot: &mut Slot) -> Result<(), C
             }
             Outcome::Parked => {
                 info!(turn = %turn.id, "The turn waits for people; its process was let go.");
+                // Somebody may have answered while it was: the lane looks again before it ends.
+                turn.hub.conversations.wake(&turn.conversation.id);
                 return Ok(());
             }
             Outcome::SessionUnknown(session) if turn.watcher.config.session_id.is_some() => {

@@ -14,9 +14,10 @@ use acg_core::agent::{AgentBackend, AgentError, AgentInfo, AgentSession, Prompt,
 use acg_core::connector::{
     Accepted, Capabilities, Connector, Health, Inbound, Intake, Link, Live, Reaction, Receipt, SendError,
 };
+use acg_core::handle::Control;
 use acg_core::{Gateway, Parts};
 use acg_policy::RolePolicy;
-use acg_store::Store;
+use acg_store::{Counts, Store};
 use acg_types::{
     Addressed, AgentEvent, Clock, Decision, EndReason, IncomingMessage, Outgoing, PermissionId, Role, Room,
     RoomId, RoomKind, Sender, SessionId, SystemClock, ThreadId, Timestamp, ToolCall, TurnEnd, Usage,
@@ -164,7 +165,12 @@ impl Connector for FakeConnector {
     }
 
     async fn send(&self, part: &Outgoing) -> Result<Receipt, SendError> {
-        let passes = self.0.pass.send_if_modified(|left| *left > 0 && { *left -= 1; true });
+        let passes = self.0.pass.send_if_modified(|left| {
+            *left > 0 && {
+                *left -= 1;
+                true
+            }
+        });
         let fault = if passes { None } else { self.0.answers.lock().unwrap().pop() };
         if let Some(fault) = fault {
             return Err(fault);
@@ -518,6 +524,12 @@ impl Home {
         home
     }
 
+    /// What waits becomes one turn.
+    pub(crate) fn gathering(mut self) -> Self {
+        self.config.limits.collect = Limits::default().collect;
+        self
+    }
+
     /// A further room with a watcher of its own.
     pub(crate) fn add_room(&mut self, name: &str) {
         let mut watcher = self.config.watchers[0].clone();
@@ -562,9 +574,29 @@ impl Home {
         self.agents.prompts.lock().unwrap().iter().map(|(.., prompt)| prompt.clone()).collect()
     }
 
+    /// Waits until the agent was given so many prompts and works on the last.
+    pub(crate) async fn until_prompted(&self, count: usize) {
+        let mut busy = self.agents.busy.subscribe();
+        let at_work = busy.wait_for(|busy| *busy > 0 && self.agents.prompts.lock().unwrap().len() >= count);
+        tokio::time::timeout(PATIENCE, at_work).await.expect("prompts").unwrap();
+    }
+
     pub(crate) async fn until_busy(&self, count: usize) {
         let mut busy = self.agents.busy.subscribe();
         tokio::time::timeout(PATIENCE, busy.wait_for(|busy| *busy >= count)).await.expect("turns").unwrap();
+    }
+}
+
+/// Waits until the store's figures are like this.
+pub(crate) async fn until_counts(control: &dyn Control, what: &str, is_so: impl Fn(&Counts) -> bool) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let counts = control.status().await.unwrap().counts;
+        if is_so(&counts) {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{what} expected: {counts:?}");
+        tokio::task::yield_now().await;
     }
 }
 
@@ -632,7 +664,8 @@ fn config(directory: &Path) -> Config {
             online_notification: None,
             offline_notification: None,
         }],
-        limits: Limits::default(),
+        // Each message a turn of its own, but where a test is about the opposite.
+        limits: Limits { collect: None, ..Limits::default() },
         roles: [(Role::owner(), role(BaseRole::Owner, true)), (Role::guest(), role(BaseRole::Guest, false))]
             .into(),
         not_yet: vec![],

@@ -1,0 +1,117 @@
+//! Ten thousand messages at once, to one room and to as many rooms.
+
+use std::time::Duration;
+
+use acg_config::WatchedRoom;
+use acg_core::connector::{Accepted, Inbound, Intake};
+use acg_types::{IncomingMessage, Timestamp};
+use futures_util::StreamExt as _;
+use futures_util::future::join_all;
+
+use crate::fakes::{Home, message, room, stop};
+
+const MANY: usize = 10_000;
+/// A loaded machine without optimisation takes its time.
+const LONG: Duration = Duration::from_mins(5);
+
+async fn offer(intake: &dyn Intake, message: IncomingMessage) -> Accepted {
+    intake.offer(Inbound { message, edited: false, cursor: None, own: None }).await.unwrap()
+}
+
+async fn until_posted(home: &Home, count: usize) {
+    let mut posted = home.platform.posted.subscribe();
+    let waited = tokio::time::timeout(LONG, posted.wait_for(|posted| posted.len() >= count)).await;
+    assert!(waited.is_ok(), "{count} expected, {} posted", home.platform.posted.borrow().len());
+}
+
+/// The number that each line of a prompt that stands for a message ends with.
+fn numbers(prompt: &str) -> impl Iterator<Item = usize> {
+    prompt.lines().filter_map(|line| line.rsplit_once("] n")?.1.parse().ok())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_limit_all_of_a_burst_is_answered_in_order_and_a_quiet_room_does_not_wait_for_it() {
+    let mut home = Home::new().gathering();
+    home.config.limits.max_queue_depth = 0;
+    home.config.limits.max_concurrent_turns = 1;
+    home.add_room("quiet");
+    let gateway = home.start().await;
+    home.platform.say(message("m", "alice", "slow")).await;
+    home.until_busy(1).await;
+    let intake = home.platform.intake().await;
+    let burst = (0..MANY)
+        .map(|index| offer(intake.as_ref(), message(&format!("m{index}"), "alice", &format!("n{index}"))));
+    assert!(join_all(burst).await.into_iter().all(|outcome| outcome == Accepted::New));
+    let quiet = IncomingMessage { room: room("quiet"), ..message("q", "alice", "quiet") };
+    assert_eq!(offer(intake.as_ref(), quiet).await, Accepted::New);
+    home.agents.release.send_replace(true);
+    // Fifty at a time.
+    until_posted(&home, 2 + MANY / 50).await;
+    stop(gateway).await;
+    let prompts = home.prompts();
+    assert!(prompts[1].ends_with("] quiet"), "it had asked for a place before the busy room did again");
+    let answered: Vec<usize> = prompts.iter().flat_map(|prompt| numbers(prompt)).collect();
+    assert!(answered.iter().copied().eq(0..MANY), "each once, and in order");
+    assert_eq!(home.platform.texts().len(), 2 + MANY / 50);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_the_default_limit_what_is_over_it_is_stored_as_refused_and_said_once() {
+    let home = Home::new().gathering();
+    let gateway = home.start().await;
+    home.platform.say(message("m", "alice", "slow")).await;
+    home.until_busy(1).await;
+    let intake = home.platform.intake().await;
+    let burst = (0..MANY)
+        .map(|index| offer(intake.as_ref(), message(&format!("m{index}"), "alice", &format!("n{index}"))));
+    let outcomes = join_all(burst).await;
+    let taken = outcomes.iter().take_while(|outcome| **outcome == Accepted::New).count();
+    assert_eq!(taken, 100);
+    assert!(outcomes[taken..].iter().all(|outcome| *outcome == Accepted::Refused));
+    let counts = gateway.control().status().await.unwrap().counts;
+    assert_eq!((counts.inbox_waiting, counts.inbox_refused, counts.refused_queue_full), (100, 9_900, 9_900));
+    home.agents.release.send_replace(true);
+    until_posted(&home, 4).await;
+    stop(gateway).await;
+    assert_eq!(home.platform.count("⚠️ Server busy — your message was dropped. Please retry."), 1);
+    assert_eq!(home.platform.texts().len(), 4, "the word, and three answers");
+    let answered: Vec<usize> = home.prompts().iter().flat_map(|prompt| numbers(prompt)).collect();
+    assert!(answered.iter().copied().eq(0..100));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_to_each_of_ten_thousand_rooms_is_answered_in_each() {
+    let mut home = Home::new().gathering();
+    home.config.limits.max_queue_depth = 0;
+    home.config.watchers[0].room = WatchedRoom::All { exclude: vec![] };
+    let gateway = home.start().await;
+    let intake = home.platform.intake().await;
+    let mut step = std::time::Instant::now();
+    let mut took = |what: &str| {
+        let time = std::mem::replace(&mut step, std::time::Instant::now()).elapsed();
+        eprintln!("{what}: {time:?}");
+    };
+    let rooms: Vec<_> = (0..MANY).map(|index| room(&format!("r{index}"))).collect();
+    let opened = futures_util::stream::iter(&rooms)
+        .map(|room| intake.open_room(room, Timestamp(0)))
+        .buffer_unordered(256);
+    assert!(opened.all(async |opened| opened.unwrap().is_some()).await);
+    took("opened");
+    let burst = rooms.iter().enumerate().map(|(index, room)| {
+        let message = message(&format!("m{index}"), "alice", &format!("n{index}"));
+        offer(intake.as_ref(), IncomingMessage { room: room.clone(), ..message })
+    });
+    assert!(join_all(burst).await.into_iter().all(|outcome| outcome == Accepted::New));
+    took("taken in");
+    until_posted(&home, MANY).await;
+    took("answered");
+    stop(gateway).await;
+    let posted = home.platform.posted.borrow().clone();
+    let mut answers: Vec<_> =
+        posted.iter().map(|part| (part.room.as_str().to_owned(), part.text.clone())).collect();
+    answers.sort();
+    let mut expected: Vec<_> =
+        (0..MANY).map(|index| (format!("id-r{index}"), format!("echo: n{index}"))).collect();
+    expected.sort();
+    assert_eq!(answers, expected);
+}
