@@ -18,7 +18,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -72,6 +72,10 @@ impl Setup {
         self.args.extend(args.iter().map(|&arg| arg.to_owned()));
         self
     }
+}
+
+fn write(path: &Path, text: &str) {
+    acg_types::fs::write_private(path, text.as_bytes()).unwrap();
 }
 
 /// Claude Code, with stream-json on stdio. Permissions are asked for there too.
@@ -136,7 +140,7 @@ pub fn opencode(place: &Place, model: &MockModel) -> Option<Setup> {
     let folder = place.home().join(".config/opencode");
     fs::create_dir_all(folder.join("node_modules")).unwrap();
     let lock = json!({"packages": {"": {"dependencies": {"@opencode-ai/plugin": "*"}}}});
-    fs::write(folder.join("package-lock.json"), lock.to_string()).unwrap();
+    write(&folder.join("package-lock.json"), &lock.to_string());
     let config = opencode_config(model).to_string();
     let env = [
         ("OPENCODE_CONFIG_CONTENT", config.as_str()),
@@ -182,7 +186,7 @@ pub fn codex(place: &Place, model: &MockModel) -> Option<Setup> {
     let program = tools::require("codex")?;
     let home = place.home().join(".codex");
     fs::create_dir_all(&home).unwrap();
-    fs::write(home.join("config.toml"), codex_config(model)).unwrap();
+    write(&home.join("config.toml"), &codex_config(model));
     let env = [("CODEX_HOME", home.to_str().unwrap()), ("MOCK_KEY", "k")];
     Some(Setup::new(program, &["app-server"], place, &env))
 }
@@ -202,7 +206,7 @@ pub fn gemini(place: &Place, model: &MockModel) -> Option<Setup> {
     let program = tools::require("gemini")?;
     let folder = place.home().join(".gemini");
     fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join("settings.json"), gemini_settings().to_string()).unwrap();
+    write(&folder.join("settings.json"), &gemini_settings().to_string());
     let env = [
         ("GEMINI_API_KEY", "k"),
         ("GOOGLE_GEMINI_BASE_URL", model.url()),

@@ -121,7 +121,8 @@ async fn refuse_all(listener: TcpListener, attempts: Arc<Mutex<Vec<String>>>) {
 async fn refuse(mut stream: TcpStream) -> String {
     let mut start = [0; 1024];
     let read = stream.read(&mut start).await.unwrap_or(0);
-    let _ =
-        stream.write_all(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+    drop(
+        stream.write_all(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await,
+    );
     String::from_utf8_lossy(&start[..read]).lines().next().unwrap_or("an empty connection").to_owned()
 }

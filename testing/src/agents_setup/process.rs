@@ -72,7 +72,7 @@ impl Running {
         match tokio::time::timeout(PATIENCE, self.output.next_line()).await {
             Ok(Ok(Some(line))) => line,
             Ok(other) => panic!("the program ended ({other:?}): {}", self.errors()),
-            Err(_) => panic!("the program said nothing in time: {}", self.errors()),
+            Err(late) => panic!("the program said nothing in time ({late}): {}", self.errors()),
         }
     }
 
@@ -94,6 +94,6 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // It may be gone already.
-        let _ = kill_process_group(self.group, Signal::KILL);
+        kill_process_group(self.group, Signal::KILL).ok();
     }
 }

@@ -111,7 +111,7 @@ pub(super) fn frames(answer: &Answer, id: &str, asked: &Conversation) -> Vec<Fra
     }
     match &answer.say {
         Say::Text(pieces) => {
-            frames.extend(pieces.iter().map(|piece| says(json!({"content": piece})).as_piece()));
+            frames.extend(pieces.iter().map(|piece| says(json!({"content": piece})).into_piece()));
         }
         Say::Tools(_) => frames.push(says(json!({"tool_calls": tool_calls(answer, id)}))),
     }

@@ -33,7 +33,7 @@ impl Frame {
         Self { text: "data: [DONE]\n\n".to_owned(), piece: false }
     }
 
-    pub(super) fn as_piece(self) -> Self {
+    pub(super) fn into_piece(self) -> Self {
         Self { piece: true, ..self }
     }
 }
@@ -102,7 +102,7 @@ mod tests {
             ending,
             gap: Duration::from_millis(gap),
         };
-        let piece = |n: u32| Frame::data(&json!(n)).as_piece();
+        let piece = |n: u32| Frame::data(&json!(n)).into_piece();
         steps(&answer, vec![Frame::typed(&json!({"type": "start"})), piece(1), piece(2), Frame::done()])
     }
 

@@ -124,8 +124,9 @@ pub(super) fn frames(answer: &Answer, id: &str, asked: &Conversation) -> Vec<Fra
             let whole = answer.ending == Ending::Whole;
             for (n, piece) in pieces.iter().enumerate() {
                 let last = whole && n + 1 == pieces.len();
-                frames
-                    .push(Frame::data(&chunk(answer, id, asked, &json!([{"text": piece}]), last)).as_piece());
+                frames.push(
+                    Frame::data(&chunk(answer, id, asked, &json!([{"text": piece}]), last)).into_piece(),
+                );
             }
             if pieces.is_empty() {
                 frames.push(Frame::data(&chunk(answer, id, asked, &json!([]), true)));

@@ -83,7 +83,7 @@ pub(super) fn whole(answer: &Answer, id: &str, asked: &Conversation) -> Value {
     match &answer.say {
         Say::Text(pieces) => blocks.push(json!({"type": "text", "text": pieces.concat()})),
         Say::Tools(calls) => {
-            blocks.extend(calls.iter().enumerate().map(|(n, call)| tool_use(id, n, call, &call.input)))
+            blocks.extend(calls.iter().enumerate().map(|(n, call)| tool_use(id, n, call, &call.input)));
         }
     }
     message(answer, id, &asked.model, &blocks.into(), Some(stop_reason(answer)), answer.output_tokens)
@@ -121,7 +121,7 @@ pub(super) fn frames(answer: &Answer, id: &str, asked: &Conversation) -> Vec<Fra
         Say::Text(pieces) => {
             frames.push(start(index, &json!({"type": "text", "text": ""})));
             for piece in pieces {
-                frames.push(delta(index, &json!({"type": "text_delta", "text": piece})).as_piece());
+                frames.push(delta(index, &json!({"type": "text_delta", "text": piece})).into_piece());
             }
             frames.push(stop(index));
         }

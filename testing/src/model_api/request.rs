@@ -176,10 +176,6 @@ impl Request {
 
     /// Images and files in the user's messages, as `MEDIA:SIZE`, the size being that of the base64 text.
     pub fn attachments(&self) -> Vec<&str> {
-        let attachment = |part| match part {
-            &Part::Attachment(ref what) => Some(what.as_str()),
-            _ => None,
-        };
         self.user().filter_map(attachment).collect()
     }
 
@@ -200,6 +196,13 @@ impl Request {
 fn text(part: &Part) -> Option<&str> {
     match part {
         Part::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn attachment(part: &Part) -> Option<&str> {
+    match part {
+        Part::Attachment(what) => Some(what),
         _ => None,
     }
 }

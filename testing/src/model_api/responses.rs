@@ -159,7 +159,7 @@ pub(super) fn frames(answer: &Answer, id: &str, asked: &Conversation) -> Vec<Fra
             let delta = json!({
                 "item_id": item["id"], "output_index": index, "content_index": 0, "delta": piece,
             });
-            frames.push(event("response.output_text.delta", delta).as_piece());
+            frames.push(event("response.output_text.delta", delta).into_piece());
         }
         if let Some(thought) = item["summary"][0]["text"].as_str() {
             let delta = json!({
