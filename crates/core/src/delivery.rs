@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use acg_config::Resend;
 use acg_fault::{Plant, Point};
-use acg_store::{NewPart, OutboxRow, PartState, StoreError};
+use acg_store::{Claim, Harmless, NewPart, OutboxRow, PartState, StoreError};
 use acg_types::{ConnectorName, MessageId, OutboxId, Outgoing, OutgoingKind, RoomId, Timestamp};
 use tracing::{debug, info, warn};
 
@@ -87,6 +87,15 @@ impl Lane<'_> {
     /// Does the next thing there is to do; false if there is none.
     async fn step(&mut self) -> Result<bool, CoreError> {
         let store = &self.hub.store;
+        if self.part.is_connected() {
+            // Nearly always: the commit that counts the attempt is also the look at what is next.
+            let harmless = if self.idempotent() { Harmless::Always } else { Harmless::Only(self.clean) };
+            match store.claim(self.connector, self.room, harmless, self.hub.clock.now()).await? {
+                Claim::Begun(row) => return self.post(*row).await,
+                Claim::Nothing => return Ok(false),
+                Claim::Look => {}
+            }
+        }
         let row = store.next_part(self.connector, self.room).await?;
         let mut until = None;
         if let Some(row) = &row {
@@ -107,7 +116,8 @@ impl Lane<'_> {
             return Ok(true);
         }
         if let Some(row) = row {
-            self.post(row).await?;
+            store.attempt(row.id).await?;
+            return self.post(row).await;
         }
         Ok(true)
     }
@@ -184,9 +194,9 @@ impl Lane<'_> {
         Ok(true)
     }
 
-    async fn post(&mut self, row: OutboxRow) -> Result<(), CoreError> {
+    /// Posts a part whose attempt is stored. Whether there may be more to do.
+    async fn post(&mut self, row: OutboxRow) -> Result<bool, CoreError> {
         let (hub, store) = (self.hub, &self.hub.store);
-        store.attempt(row.id).await?;
         acg_fault::point(Point::AttemptStored);
         let outgoing = Outgoing {
             room: row.part.room.clone(),
@@ -207,14 +217,14 @@ impl Lane<'_> {
         match fate::next(result, attempts, self.idempotent(), acg_types::random::fraction()) {
             Next::Settled(receipt) => {
                 acg_fault::point(Point::PostConfirmed);
-                store.part_sent(row.id, &receipt.id, hub.clock.now()).await?;
+                let more = store.part_sent(row.id, &receipt.id, hub.clock.now()).await?;
                 acg_fault::point(Point::PostStored);
                 if row.part.kind == OutgoingKind::Notice {
                     acg_fault::point(Point::NoticePosted);
                 }
                 debug!(connector = %row.part.connector, part = %row.id, duplicate = receipt.duplicate, "Posted.");
                 settle(hub, row.copy_of.unwrap_or(row.id), Ok(()));
-                Ok(())
+                Ok(more)
             }
             Next::Later(wait) => {
                 self.clean = surely_not.then_some(row.id);
@@ -226,15 +236,18 @@ impl Lane<'_> {
                     info!(connector = %row.part.connector, part = %row.id, "A post is delayed and will be tried again.");
                 }
                 tokio::time::sleep(fate::pause(wait, row.part.expires_at, hub.clock.now())).await;
-                Ok(())
+                Ok(true)
             }
             Next::GiveUp(reason) => {
                 store.part_failed(row.id, PartState::Failed, &reason, hub.clock.now()).await?;
                 warn!(connector = %row.part.connector, part = %row.id, reason, "The platform refuses this part.");
                 settle(hub, row.copy_of.unwrap_or(row.id), Err(reason));
-                Ok(())
+                Ok(true)
             }
-            Next::Unknown(reason) => self.unknown(&row, reason).await,
+            Next::Unknown(reason) => {
+                self.unknown(&row, reason).await?;
+                Ok(true)
+            }
         }
     }
 

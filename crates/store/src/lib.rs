@@ -46,5 +46,6 @@ pub use health::WriteTrouble;
 pub use import::{Import, ImportRow, ImportSession, LookError, Present};
 pub use missed::{MissedMessage, Skipped};
 pub use model::*;
+pub use outbox::{Claim, Harmless};
 pub use retention::{OldMark, OldMessages, Removed};
 pub use store::Store;

@@ -10,11 +10,16 @@ use crate::rows::{all, change, first, maybe, text, time, word};
 use crate::words::Stored;
 use crate::{NewPart, OutboxRow, PartState, Store, StoreError, approvals};
 
+mod claim;
 mod copies;
 mod expiry;
 
+pub use claim::{Claim, Harmless};
+
 #[cfg(test)]
-pub(crate) use expiry::UNTOLD;
+pub(crate) use claim::MORE;
+#[cfg(test)]
+pub(crate) use expiry::{OWES_WORD, UNTOLD};
 
 impl Store {
     /// Stores parts to post, in order; all or none.
@@ -73,14 +78,19 @@ impl Store {
     }
 
     /// The part was posted as `remote`. Holds also for one whose fate was unknown; a second time changes nothing.
+    /// Whether more is to be posted in its room.
     pub async fn part_sent(
         &self,
         id: OutboxId,
         remote: &MessageId,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let remote = remote.clone();
-        self.write(move |connection| sent(connection, id, &remote, now)).await
+        self.write(move |connection| {
+            sent(connection, id, &remote, now)?;
+            claim::more(connection, id)
+        })
+        .await
     }
 
     /// The part will not be posted by further attempts: [`PartState::Failed`] if it surely was not,

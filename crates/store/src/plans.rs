@@ -23,6 +23,8 @@ fn hot_queries_use_an_index() {
         format!("{} WHERE i.turn = ?1 ORDER BY i.id", inbox::SELECT),
         outbox::ROOMS_WITH_PARTS.to_owned(),
         outbox::next_sql(),
+        outbox::MORE.to_owned(),
+        outbox::OWES_WORD.to_owned(),
         outbox::ahead_sql(),
         outbox::UNTOLD.to_owned(),
         turns::UNFINISHED.to_owned(),

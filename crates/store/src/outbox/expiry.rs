@@ -59,6 +59,18 @@ impl Store {
 pub(crate) const UNTOLD: &str = "SELECT COUNT(DISTINCT COALESCE(batch, id)) FROM outbox
      WHERE state = 'expired' AND told = 0 AND connector = ?1 AND room = ?2";
 
+pub(crate) const OWES_WORD: &str =
+    "SELECT 1 FROM outbox WHERE state = 'expired' AND told = 0 AND connector = ?1 AND room = ?2 LIMIT 1";
+
+/// Whether a room has still to be told of something that has expired.
+pub(super) fn owes_word(
+    connection: &Connection,
+    connector: &ConnectorName,
+    room: &RoomId,
+) -> Result<bool, StoreError> {
+    Ok(first(connection, OWES_WORD, params![connector.as_str(), room.as_str()], |_| Ok(()))?.is_some())
+}
+
 fn expire(
     connection: &Connection,
     connector: &ConnectorName,
