@@ -71,7 +71,7 @@ pub async fn run(seed: u64, length: Duration) -> Result<Outcome, Failure> {
     let through = through(&stage, &bell, disk.as_ref(), seed, &shape, length);
     let struck = tokio::select! {
         through = through => through?,
-        kept = keeper.run() => return Err(kept.err().unwrap_or_else(|| "the gateway's keeper ended".into())),
+        ended = keeper.run() => match ended? {},
         never = people::decide(&stage, seed) => match never {},
         never = tend(&stage) => match never {},
     };

@@ -3,6 +3,7 @@
 //! Owns the process. An end that nobody ordered is a finding.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
@@ -105,8 +106,8 @@ impl<'a> Keeper<'a> {
         change(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Keeps it alive until it is told to end.
-    pub(super) async fn run(mut self) -> Result<(), Failure> {
+    /// Keeps it alive until it is told to end, and is then polled no more.
+    pub(super) async fn run(mut self) -> Result<Infallible, Failure> {
         loop {
             let kill = self.lives.as_mut().and_then(Lives::next);
             let orders = Orders { kill, plants: self.plants.clone(), ..Orders::default() };
@@ -118,12 +119,12 @@ impl<'a> Keeper<'a> {
                 }
                 let heard = timeout(LOOK, self.commands.recv()).await;
                 let Ok(command) = heard else { continue };
-                let Some((command, done)) = command else { return Ok(()) };
+                let (command, done) = command.ok_or("nobody commands the keeper any more")?;
                 let end = self.obey(&mut gateway, command).await?;
                 // Who asked may have given up.
                 let _given_up = done.send(());
                 if end {
-                    return Ok(());
+                    std::future::pending::<()>().await;
                 }
             };
             self.judge(status, kill.map(|(point, _)| point.name()));
