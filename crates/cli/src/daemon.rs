@@ -27,6 +27,8 @@ use handshake::Handshake;
 const WORKERS: usize = 2;
 /// How long work that cannot be cancelled (a file being read) may hold the end of the process.
 const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
+/// The same after a second signal.
+const HURRIED_LINGER: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// `run`: in the foreground, with the log on stderr.
 pub(crate) fn foreground(common: &Common, home: &Home, output: &Output) -> Result<ExitCode, Failure> {
@@ -135,10 +137,10 @@ fn gateway(
                 core = wire::start(config, home, &handshake) => core?,
                 () = signals.stop() => return Err(Failure::new("told to stop before it was ready")),
             };
-            serve::serve(core, bound, signals, &log, handshake, wait.wait).await;
-            Ok(())
+            Ok(serve::serve(core, bound, signals, &log, handshake, wait.wait).await)
         });
-        runtime.shutdown_timeout(LINGER);
+        let hurried = matches!(ended, Ok(true));
+        runtime.shutdown_timeout(if hurried { HURRIED_LINGER } else { LINGER });
         ended
     });
     drop(std::fs::remove_file(home.pid()));
@@ -146,7 +148,8 @@ fn gateway(
         tracing::info!("The gateway has stopped.");
     }
     drop(lock);
-    Ok(ended?)
+    ended?;
+    Ok(())
 }
 
 pub(crate) fn runtime() -> Result<Runtime, Failure> {

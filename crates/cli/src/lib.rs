@@ -68,7 +68,7 @@ fn run(command: Command, common: &args::Common, output: &Output) -> Result<ExitC
         Command::Run => daemon::foreground(common, &home, output),
         Command::Daemon { wait } => Ok(daemon::detached(common, &home, wait)),
         Command::Start { wait } => start::start(common, &home, wait, output),
-        Command::Stop => stop::stop(&home, output),
+        Command::Stop => stop::stop(common, &home, output),
         Command::Restart { wait } => start::restart(common, &home, wait, output),
         Command::Import { check } => import::import(common, &home, check, output),
         Command::Status => status::status(&home, output),

@@ -127,11 +127,20 @@ async fn http(
         let answer = rest::handle(&mut core.world, call);
         (!core.faults.take_loss(&route)).then_some(answer)
     });
-    if let Some(answer) = answer {
+    if let Some(mut answer) = answer {
+        // A clock that is off shows in the header, too; one that is right is the web server's own.
+        let off = shared.with_quietly(|core| (core.faults.clock_offset_ms != 0).then(|| core.world.now()));
+        answer.headers.extend(off.and_then(date).map(|date| ("Date".into(), date)));
         return response(answer);
     }
     peer.kill.cancel();
     StatusCode::SERVICE_UNAVAILABLE.into_response()
+}
+
+/// A moment as HTTP tells it.
+fn date(now: i64) -> Option<String> {
+    let now = jiff::Timestamp::from_millisecond(now).ok()?;
+    jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&now).ok()
 }
 
 /// What a client gets when something between it and the server breaks.

@@ -45,7 +45,7 @@ pub(crate) fn restart(
 ) -> Result<ExitCode, Failure> {
     // A gateway that runs is not stopped for a configuration that cannot be started.
     let config = valid_config(common, output)?;
-    stop_quietly(home, output)?;
+    stop_quietly(common, home, output)?;
     launch(common, home, &config, wait, output)
 }
 

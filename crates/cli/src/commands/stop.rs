@@ -1,4 +1,6 @@
 //! `stop`: asks the gateway to end, and waits until it has let go of the home directory.
+//!
+//! Owns how long is waited. A second `stop` beside a waiting one is the second signal: it ends the gateway at once.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -6,19 +8,25 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
+use crate::args::Common;
 use crate::commands::control::lock_failure;
+use crate::configuration;
 use crate::failure::Failure;
-use crate::home::Home;
+use crate::home::{Home, config_path};
 use crate::lock::{Holder, Running, running, wait_released};
 use crate::output::Output;
 
-/// How long a stop may take: running turns are given time to end.
+/// How long a stop may take: running turns are given time to end. Longer where `drain_timeout` is.
 const GRACE: Duration = Duration::from_secs(90);
+/// How much longer than `drain_timeout` the end may take: the gateway's own limits add up to less.
+const AFTER_DRAIN: Duration = Duration::from_secs(30);
+/// How long the gateway may take once it was told to end at once.
+const HURRIED: Duration = Duration::from_secs(5);
 /// How long the kernel may take after SIGKILL.
 const KILL_TIME: Duration = Duration::from_secs(10);
 
-pub(crate) fn stop(home: &Home, output: &Output) -> Result<ExitCode, Failure> {
-    let stopped = stop_quietly(home, output)?;
+pub(crate) fn stop(common: &Common, home: &Home, output: &Output) -> Result<ExitCode, Failure> {
+    let stopped = stop_quietly(common, home, output)?;
     output.object(
         &json!({ "ok": true, "stopped": stopped.is_some(), "pid": stopped.and_then(|holder| holder.pid) }),
     );
@@ -26,7 +34,11 @@ pub(crate) fn stop(home: &Home, output: &Output) -> Result<ExitCode, Failure> {
 }
 
 /// Stops what runs, and says so line by line. Gives who was stopped.
-pub(crate) fn stop_quietly(home: &Home, output: &Output) -> Result<Option<Holder>, Failure> {
+pub(crate) fn stop_quietly(
+    common: &Common,
+    home: &Home,
+    output: &Output,
+) -> Result<Option<Holder>, Failure> {
     let holder = match running(home).map_err(|error| lock_failure(home, &error))? {
         Running::Nothing => {
             output.line("Gateway is not running");
@@ -43,7 +55,13 @@ pub(crate) fn stop_quietly(home: &Home, output: &Output) -> Result<Option<Holder
     signal(home, pid, Signal::TERM)?;
     let released =
         |time| wait_released(&home.lock(), holder, time).map_err(|error| lock_failure(home, &error));
-    if !released(GRACE)? {
+    let mut ended = released(grace(common))?;
+    if !ended {
+        output.line("It takes too long; ending it at once...");
+        signal(home, pid, Signal::TERM)?;
+        ended = released(HURRIED)?;
+    }
+    if !ended {
         output.line("Force killing...");
         signal(home, pid, Signal::KILL)?;
         if !released(KILL_TIME)? {
@@ -53,6 +71,12 @@ pub(crate) fn stop_quietly(home: &Home, output: &Output) -> Result<Option<Holder
     }
     output.line("Gateway stopped");
     Ok(Some(holder))
+}
+
+/// By the configuration as it is now, if it can be read.
+fn grace(common: &Common) -> Duration {
+    let config = config_path(common).ok().and_then(|path| configuration::load(&path).config);
+    config.map_or(GRACE, |config| GRACE.max(config.limits.drain_timeout.saturating_add(AFTER_DRAIN)))
 }
 
 fn signal(home: &Home, pid: Pid, signal: Signal) -> Result<(), Failure> {

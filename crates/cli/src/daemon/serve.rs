@@ -87,7 +87,7 @@ pub(super) async fn bind(home: &Home) -> Result<Server, Failure> {
     })
 }
 
-/// Runs until told to stop, then ends everything. A second signal hurries the end.
+/// Runs until told to stop, then ends everything. A second signal hurries the end; whether there was one.
 pub(super) async fn serve(
     core: Box<dyn Core>,
     server: Server,
@@ -95,7 +95,7 @@ pub(super) async fn serve(
     log: &Arc<LogFile>,
     handshake: Handshake,
     wait: Duration,
-) {
+) -> bool {
     let control = core.control();
     let tasks = TaskTracker::new();
     let stop = CancellationToken::new();
@@ -142,6 +142,7 @@ pub(super) async fn serve(
             },
         }
     }
+    hurry.is_cancelled()
 }
 
 #[cfg(test)]

@@ -327,6 +327,7 @@ impl Link {
                 tells,
                 last_alive: self.last_alive,
                 begun: self.last_frame,
+                first: self.shared.first_link(self.last_frame),
             };
             self.tasks.spawn(steward.run());
         }

@@ -1,9 +1,9 @@
 //! What the connector's parts share: the account, the state shown to people, the rooms, the way to the link.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use acg_types::{ConnectorName, RoomId, ThreadId};
+use acg_types::{ConnectorName, RoomId, ThreadId, Timestamp};
 use rustls::ClientConfig;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -37,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) uploads: Uploads,
     /// Held by the one such upload of an account that is a person's own.
     pub(crate) whole_uploads: tokio::sync::Mutex<()>,
+    /// When the first link of this run was made, by the server's clock.
+    first_link: OnceLock<Timestamp>,
     directory: Mutex<Directory>,
     /// To the link, while there is one.
     typing: Mutex<Option<mpsc::Sender<Typing>>>,
@@ -63,11 +65,17 @@ impl Shared {
             self_chat,
             uploads: Uploads::default(),
             whole_uploads: tokio::sync::Mutex::default(),
+            first_link: OnceLock::new(),
             directory: Mutex::default(),
             typing: Mutex::default(),
             meant: Mutex::default(),
             bound: Mutex::default(),
         }
+    }
+
+    /// When the first link of this run was made: now, if this is it.
+    pub(crate) fn first_link(&self, now: Timestamp) -> Timestamp {
+        *self.first_link.get_or_init(|| now)
     }
 
     pub(crate) fn directory(&self) -> MutexGuard<'_, Directory> {

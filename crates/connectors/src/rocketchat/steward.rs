@@ -59,6 +59,8 @@ pub(crate) struct Steward {
     pub(crate) last_alive: Option<Timestamp>,
     /// When this link was made, by the server's clock.
     pub(crate) begun: Timestamp,
+    /// When the first link of this run was made.
+    pub(crate) first: Timestamp,
 }
 
 /// Why a round of work ended early.
@@ -176,8 +178,9 @@ impl Steward {
 
     async fn open_room(&self, room: Room, joined: Option<Timestamp>, missed: bool) -> Result<(), Trouble> {
         // A room first seen after an outage is read from the later of the last live moment and the joining; on
-        // the very first start there is no such moment, and it begins now.
-        let base = self.last_alive.unwrap_or(self.begun);
+        // the very first start there is no such moment, and it begins now. If that first link is lost before any
+        // moment was noted, what was said since its beginning was missed all the same.
+        let base = self.last_alive.unwrap_or(self.first);
         let start = joined.map_or(base, |joined| joined.max(base));
         let Some(progress) = self.intake.open_room(&room, start).await? else { return Ok(()) };
         // Without a last live moment, a room that was known before has an unknown gap.

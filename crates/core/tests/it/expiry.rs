@@ -3,24 +3,10 @@
 use std::time::Duration;
 
 use acg_core::connector::{Link, SendError};
-use acg_core::handle::Control;
-use acg_store::Counts;
 
-use crate::fakes::{Home, PATIENCE, health, message, stop};
+use crate::fakes::{Home, health, message, stop, until_counts};
 
 const HOUR: Duration = Duration::from_hours(1);
-
-async fn until_counts(control: &dyn Control, what: &str, is_so: impl Fn(&Counts) -> bool) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        let counts = control.status().await.unwrap().counts;
-        if is_so(&counts) {
-            return;
-        }
-        assert!(tokio::time::Instant::now() < deadline, "{what} expected: {counts:?}");
-        tokio::task::yield_now().await;
-    }
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_wait_in_order_and_the_too_old_ones_are_told_of_once() {
@@ -52,8 +38,10 @@ async fn answers_wait_in_order_and_the_too_old_ones_are_told_of_once() {
     let gateway = home.start().await;
     home.platform.say(message("m5", "alice", "five")).await;
     assert_eq!(home.platform.until_posted(4).await[3], "echo: five", "nothing is told or posted again");
-    let counts = gateway.control().status().await.unwrap().counts;
-    assert_eq!((counts.outbox_expired, counts.outbox_pending), (2, 0));
+    until_counts(gateway.control().as_ref(), "all settled", |counts| {
+        (counts.outbox_expired, counts.outbox_pending) == (2, 0)
+    })
+    .await;
     stop(gateway).await;
 }
 

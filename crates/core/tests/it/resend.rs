@@ -8,7 +8,7 @@ use acg_core::handle::SendRequest;
 use acg_store::{PartState, Store};
 use acg_types::OutboxId;
 
-use crate::fakes::{Home, Platform, message, stop};
+use crate::fakes::{Home, Platform, message, stop, until_counts};
 
 const MARK: &str = "(sent again: it is not known whether the first copy arrived)";
 
@@ -33,8 +33,10 @@ async fn it_is_posted_once_more_with_a_mark_before_anything_later() {
     home.platform.say(message("m2", "alice", "two")).await;
     let texts = home.platform.until_posted(2).await;
     assert_eq!(texts, [format!("{MARK}\necho: one"), "echo: two".to_owned()]);
-    let counts = gateway.control().status().await.unwrap().counts;
-    assert_eq!((counts.outbox_ambiguous, counts.outbox_pending), (1, 0));
+    until_counts(gateway.control().as_ref(), "all settled", |counts| {
+        (counts.outbox_ambiguous, counts.outbox_pending) == (1, 0)
+    })
+    .await;
     stop(gateway).await;
     let store = Store::open(&home.database()).unwrap();
     let copy = store.part(OutboxId(2)).await.unwrap().unwrap();

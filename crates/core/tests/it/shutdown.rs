@@ -6,7 +6,7 @@ use acg_core::connector::{Inbound, Intake, Link};
 use acg_types::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::fakes::{Home, PATIENCE, health, message, stop};
+use crate::fakes::{Home, PATIENCE, health, message, stop, until_counts};
 
 /// A machine may be busy; what is cut short would take far longer than this.
 const AT_ONCE: Duration = Duration::from_secs(4);
@@ -89,11 +89,7 @@ async fn without_a_connection_nothing_is_waited_for() {
     home.platform.health.send_replace(health(Link::Retrying));
     let gateway = home.start().await;
     home.platform.say(message("m1", "alice", "one")).await;
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while gateway.control().status().await.unwrap().counts.outbox_pending == 0 {
-        assert!(tokio::time::Instant::now() < deadline);
-        tokio::task::yield_now().await;
-    }
+    until_counts(gateway.control().as_ref(), "a part", |counts| counts.outbox_pending == 1).await;
     let begun = Instant::now();
     stop(gateway).await;
     assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
