@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use acg_config::AgentConfig;
-use acg_core::agent::{AgentBackend, AgentError, AgentInfo, AgentSession, SessionSpec};
+use acg_core::agent::{Abilities, AgentBackend, AgentError, AgentInfo, AgentSession, SessionSpec};
 use acg_types::{AgentName, ConversationId, Role, SessionId};
 use async_trait::async_trait;
 use tokio::time::{Instant, timeout};
@@ -26,6 +26,19 @@ use crate::registry::BuildParts;
 
 /// How long all processes may take to end.
 const SHUTDOWN: Duration = Duration::from_secs(20);
+
+/// What every program may do by the protocol.
+const ABILITIES: Abilities = Abilities {
+    streaming: true,
+    resume: true,
+    cancel: true,
+    images: false,
+    files: true,
+    models: false,
+    cost: true,
+    mcp: false,
+    questions: false,
+};
 
 /// What is taken over from the gateway's own environment.
 const TAKEN: &[&str] = &[
@@ -286,7 +299,7 @@ impl AgentBackend for ScriptBackend {
         let found = tokio::task::spawn_blocking(move || shared.program(&shared.env())).await;
         let found = found.map_err(|error| self.shared.unusable(error.to_string()))?;
         let program = found.map_err(|reason| self.shared.unusable(reason))?;
-        Ok(AgentInfo { version: format!("{} (script protocol {PROTOCOL})", program.display()) })
+        Ok(AgentInfo { version: format!("{} (script protocol {PROTOCOL})", program.display()), can: ABILITIES })
     }
 
     fn confinement(&self) -> Option<String> {

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use acg_core::agent::{AgentError, AgentSession, SessionSpec};
+use acg_core::agent::{AgentError, AgentSession, Prompt, SessionSpec};
 use acg_types::{AgentEvent, Decision, EndReason, PermissionId, SessionId, TurnEnd};
 use async_trait::async_trait;
 use tokio::time::{Instant, timeout_at};
 
 use super::backend::{Key, Shared};
 use super::process::Process;
-use super::wire::{PROTOCOL, Told};
+use super::wire::{File, PROTOCOL, Told};
 
 /// How long a cancelled turn may take to end by itself.
 const CANCEL: Duration = Duration::from_secs(2);
@@ -84,7 +84,7 @@ impl AgentSession for ScriptSession {
         &self.id
     }
 
-    async fn prompt(&mut self, prompt: &str) -> Result<(), AgentError> {
+    async fn prompt(&mut self, prompt: &Prompt) -> Result<(), AgentError> {
         self.ended = None;
         self.served().await;
         let process = self.ready().await?;
@@ -94,7 +94,8 @@ impl AgentSession for ScriptSession {
             resume: self.used,
             role: self.spec.role.as_str(),
             allowed_tools: &self.spec.allowed_tools,
-            prompt,
+            prompt: &prompt.text,
+            files: prompt.files.iter().map(File::of).collect(),
             context: self.spec.context.as_deref().filter(|context| !context.is_empty()),
         }
         .line();

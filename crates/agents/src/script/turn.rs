@@ -123,6 +123,9 @@ impl Machine {
                     Failure::RateLimited => EndReason::RateLimited,
                     Failure::Unauthorised => EndReason::Unauthorised,
                     Failure::Unavailable => EndReason::Unavailable,
+                    Failure::QuotaExceeded => EndReason::QuotaExceeded,
+                    Failure::ContextOverflow => EndReason::ContextOverflow,
+                    Failure::Refused => EndReason::Refused,
                 };
                 self.end(&mut events, reason, Some(message), None);
             }

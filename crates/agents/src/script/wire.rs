@@ -2,6 +2,7 @@
 //!
 //! Pure. A line that is not exactly one of these is an error, told in words that its author understands.
 
+use acg_core::agent::PromptFile;
 use acg_types::{ToolCall, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -12,6 +13,20 @@ pub(crate) const PROTOCOL: u32 = 1;
 pub(crate) const MAX_LINE: usize = 1024 * 1024;
 /// Longest id and tool name, in bytes.
 const MAX_NAME: usize = 200;
+
+/// A file that belongs to a prompt.
+#[derive(Debug, Serialize)]
+pub(crate) struct File<'a> {
+    path: std::borrow::Cow<'a, str>,
+    name: &'a str,
+    media_type: &'a str,
+}
+
+impl<'a> File<'a> {
+    pub(crate) fn of(file: &'a PromptFile) -> Self {
+        Self { path: file.path.to_string_lossy(), name: &file.name, media_type: &file.media_type }
+    }
+}
 
 /// A line to the program.
 #[derive(Debug, Serialize)]
@@ -27,6 +42,9 @@ pub(crate) enum Told<'a> {
         /// Tools that a rule of the role names.
         allowed_tools: &'a [String],
         prompt: &'a str,
+        /// What people sent with it.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        files: Vec<File<'a>>,
         /// What stays in force during the whole session.
         #[serde(skip_serializing_if = "Option::is_none")]
         context: Option<&'a str>,
@@ -80,6 +98,9 @@ pub(crate) enum Failure {
     RateLimited,
     Unauthorised,
     Unavailable,
+    QuotaExceeded,
+    ContextOverflow,
+    Refused,
 }
 
 /// Every key that any line has. Which of them a type may have is checked after it.

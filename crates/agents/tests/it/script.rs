@@ -143,7 +143,7 @@ async fn a_turn_that_is_cancelled_ends_with_everything_it_started() {
         r#"read -r turn; trap '' TERM; sleep 600 & echo $! > child; printf '{"type":"thought"}\n'; wait; sleep 600"#,
     );
     let mut open = scene.backend.open(spec(&session("s1"))).await.unwrap();
-    open.prompt("work").await.unwrap();
+    open.prompt(&"work".into()).await.unwrap();
     assert_eq!(next(&mut open).await.unwrap(), AgentEvent::Thought);
     let child: i32 = scene.file("child").trim().parse().unwrap();
     assert!(is_alive(child));
@@ -160,7 +160,7 @@ async fn a_program_that_listens_ends_a_cancelled_turn_itself() {
     let scene = Scene::new(&json!({"command": ["sh", "-c", script], "per_turn": false}));
     let mut open = scene.backend.open(spec(&session("s1"))).await.unwrap();
     for _ in 0..2 {
-        open.prompt("work").await.unwrap();
+        open.prompt(&"work".into()).await.unwrap();
         assert_eq!(next(&mut open).await.unwrap(), AgentEvent::Thought);
         open.cancel().await;
         let Ok(AgentEvent::End(end)) = next(&mut open).await else { panic!() };
@@ -186,7 +186,7 @@ async fn what_a_program_does_wrong_is_told_by_kind() {
     ] {
         let scene = Scene::shell(script);
         let mut open = scene.backend.open(spec(&session("s1"))).await.unwrap();
-        let told = match open.prompt("x").await {
+        let told = match open.prompt(&"x".into()).await {
             Err(error) => Err(error),
             Ok(()) => next(&mut open).await,
         };
