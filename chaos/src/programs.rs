@@ -6,7 +6,7 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
+use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
 use crate::{Failure, tail};
@@ -27,31 +27,29 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Finds them beside the program that runs, and builds what is missing or stale. The first call may take minutes.
+    /// Finds them beside the program that runs, and builds what is missing or stale. The first call may take minutes;
+    /// what it comes to holds for the others.
     pub fn find() -> Result<&'static Self, Failure> {
-        static FOUND: OnceLock<Programs> = OnceLock::new();
-        static BUILDING: Mutex<()> = Mutex::new(());
-        if let Some(found) = FOUND.get() {
-            return Ok(found);
-        }
-        let _one_at_a_time = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = FOUND.get() {
-            return Ok(found);
-        }
-        let built = Built::of(&std::env::current_exe()?)?;
+        static FOUND: OnceLock<Result<Programs, String>> = OnceLock::new();
+        let found = FOUND.get_or_init(|| Self::look().map_err(|error| error.to_string()));
+        found.as_ref().map_err(|error| error.clone().into())
+    }
+
+    fn look() -> Result<Self, Failure> {
+        let exe = std::env::current_exe()?;
+        let built = Built::of(&exe)?;
         let file = |name: &str| built.folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-        let given = std::env::var_os(GIVEN).filter(|path| !path.is_empty()).map(PathBuf::from);
-        let is_given = given.is_some();
-        let programs =
-            Self { gateway: given.unwrap_or_else(|| file("acg-under-test")), agent: file("acg-fake-agent") };
-        if !is_given {
+        let given = std::env::var_os(GIVEN).filter(|path| !path.is_empty());
+        if given.is_none() {
             built.build(&["--features", "faults", "--bin", "acg-under-test"])?;
         }
+        let gateway = given.map_or_else(|| file("acg-under-test"), PathBuf::from);
+        let agent = file("acg-fake-agent");
         // An ordinary build has made it already, except for those who run one program of this package alone.
-        if !programs.agent.is_file() {
+        if !agent.is_file() {
             built.build(&["--bin", "acg-fake-agent"])?;
         }
-        Ok(FOUND.get_or_init(|| programs))
+        Ok(Self { gateway, agent })
     }
 }
 

@@ -12,6 +12,9 @@ use super::stage::Post;
 /// How the gateway says that a turn was cut off and is not gone on with.
 const GIVEN_UP: &str = "the gateway was interrupted while the agent worked on your message";
 
+/// How the gateway marks a post of which it does not know whether it was there already.
+const MARK: &str = "(sent again: it is not known whether the first copy arrived)\n";
+
 /// What became of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -25,6 +28,22 @@ pub(super) enum Fate {
 /// Everything said in a room by the gateway, one post after the other.
 pub(super) fn text_of(posts: &[Post]) -> String {
     posts.iter().map(|post| post.text.as_str()).collect::<Vec<_>>().join("\n")
+}
+
+/// How many posts say that they may be there twice.
+pub(super) fn marked(posts: &[Post]) -> usize {
+    posts.iter().filter(|post| post.text.starts_with(MARK)).count()
+}
+
+/// The posts as a reader takes them who knows what the mark means: a marked one counts only if its first copy never came.
+pub(super) fn as_read(posts: &[Post]) -> Vec<Post> {
+    let is_there = |text: &str| posts.iter().any(|post| post.text == text);
+    let read = |post: &Post| match post.text.strip_prefix(MARK) {
+        Some(text) if is_there(text) => None,
+        Some(text) => Some(Post { text: text.to_owned(), ..post.clone() }),
+        None => Some(post.clone()),
+    };
+    posts.iter().filter_map(read).collect()
 }
 
 /// What a room shows of a request.
@@ -75,10 +94,20 @@ pub(super) struct Expected<'a> {
     pub(super) may_be_left: &'a BTreeSet<String>,
 }
 
-/// Every fault of a room.
-pub(super) fn room_faults(expected: &Expected<'_>, posts: &[Post]) -> Vec<String> {
-    let mut faults = Vec::new();
-    let room = text_of(posts);
+/// What is wrong with a room.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Faults {
+    /// Something that should be there is not.
+    pub(super) missing: Vec<String>,
+    /// Something that is there should not be.
+    pub(super) wrong: Vec<String>,
+}
+
+/// Every fault of a room. Its posts are taken as read.
+pub(super) fn room_faults(expected: &Expected<'_>, posts: &[Post]) -> Faults {
+    let mut faults = Faults::default();
+    let posts = as_read(posts);
+    let room = text_of(&posts);
     let name = expected.room;
     let mut last = 0;
     for task in expected.tasks {
@@ -86,7 +115,7 @@ pub(super) fn room_faults(expected: &Expected<'_>, posts: &[Post]) -> Vec<String
         for sign in [task.signs(Outcome::Done), task.signs(Outcome::Refused)].concat() {
             let times = room.matches(&sign).count();
             if times > 1 {
-                faults.push(format!("#{name}: doubled: `{words}` shows {sign} {times} times"));
+                faults.wrong.push(format!("#{name}: doubled: `{words}` shows {sign} {times} times"));
             }
         }
         match fate(&room, task) {
@@ -94,37 +123,36 @@ pub(super) fn room_faults(expected: &Expected<'_>, posts: &[Post]) -> Vec<String
                 for sign in task.signs(outcome) {
                     let at = room.find(&sign).unwrap_or_default();
                     if at < last {
-                        faults.push(format!("#{name}: out of order: {sign} of `{words}` comes too early"));
+                        faults
+                            .wrong
+                            .push(format!("#{name}: out of order: {sign} of `{words}` comes too early"));
                     }
                     last = last.max(at);
                 }
             }
             Fate::Half(sign) => {
-                faults.push(format!("#{name}: half an answer: `{words}` shows {sign} and no more"));
+                faults.missing.push(format!("#{name}: half an answer: `{words}` shows {sign} and no more"));
             }
             Fate::Nothing if expected.may_be_left.contains(&task.mark) => {}
-            Fate::Nothing => faults.push(format!("#{name}: lost: `{words}` has no answer")),
+            Fate::Nothing => faults.missing.push(format!("#{name}: lost: `{words}` has no answer")),
         }
     }
-    let questions = questions(posts);
+    let questions = questions(&posts);
     let codes: BTreeSet<&String> = questions.iter().map(|(code, _)| code).collect();
     for code in codes {
         let times = questions.iter().filter(|(other, _)| other == code).count();
         if times != 1 {
-            faults.push(format!("#{name}: doubled: the question {code} was put {times} times"));
+            faults.wrong.push(format!("#{name}: doubled: the question {code} was put {times} times"));
         }
-        let closed = closings(&room, code);
-        if closed != 1 {
-            faults.push(format!("#{name}: the question {code} was closed {closed} times"));
+        match closings(&room, code) {
+            0 => faults.missing.push(format!("#{name}: the question {code} was never closed")),
+            1 => {}
+            closed => faults.wrong.push(format!("#{name}: the question {code} was closed {closed} times")),
         }
     }
     let mut ids = BTreeSet::new();
-    faults.extend(
-        posts
-            .iter()
-            .filter(|post| !ids.insert(&post.id))
-            .map(|post| format!("#{name}: doubled: the post {}", post.id)),
-    );
+    let twice = posts.iter().filter(|post| !ids.insert(&post.id));
+    faults.wrong.extend(twice.map(|post| format!("#{name}: doubled: the post {}", post.id)));
     faults
 }
 
@@ -168,7 +196,8 @@ mod tests {
         let posts: Vec<Post> = texts.iter().enumerate().map(|(id, text)| post(id, text)).collect();
         let left = BTreeSet::from(["m9".to_owned()]);
         let expected = Expected { room: "r", tasks: &tasks(asked), may_be_left: &left };
-        room_faults(&expected, &posts)
+        let Faults { missing, wrong } = room_faults(&expected, &posts);
+        [missing, wrong].concat()
     }
 
     #[test]
@@ -186,7 +215,26 @@ mod tests {
             ("say m1 say m2", &["said(m2)", "said(m1)"], "out of order: said(m2)"),
             ("long m1", &["begun(m1) …", "middle(m1)"], "half an answer: `long m1`"),
             ("long m1", &["begun(m1)", "ended(m1)", "middle(m1)"], "out of order: ended(m1)"),
-            ("say m9", &[question], "the question a3k9 was closed 0 times"),
+            ("say m9", &[question], "the question a3k9 was never closed"),
+            (
+                "say m1 say m2",
+                &["said(m1)", "(sent again: it is not known whether the first copy arrived)\nsaid(m2)"],
+                "",
+            ),
+            (
+                "say m1",
+                &["said(m1)", "(sent again: it is not known whether the first copy arrived)\nsaid(m1)"],
+                "",
+            ),
+            (
+                "say m1",
+                &[
+                    "said(m1)",
+                    "said(m1)",
+                    "(sent again: it is not known whether the first copy arrived)\nsaid(m1)",
+                ],
+                "doubled: `say m1`",
+            ),
             ("say m9", &[question, question, "❌ Permission `a3k9` denied."], "was put 2 times"),
             (
                 "say m9",
@@ -200,7 +248,8 @@ mod tests {
         }
         let twice = [post(1, "said(m1)"), post(1, "and so on")];
         let expected = Expected { room: "r", tasks: &tasks("say m1"), may_be_left: &BTreeSet::new() };
-        assert_eq!(room_faults(&expected, &twice), ["#r: doubled: the post 1"]);
+        assert_eq!(room_faults(&expected, &twice).wrong, ["#r: doubled: the post 1"]);
+        assert_eq!((marked(&twice), as_read(&twice).len()), (0, 2));
     }
 
     #[test]

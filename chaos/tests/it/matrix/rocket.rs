@@ -1,8 +1,15 @@
 //! The fake Rocket.Chat server as a stage.
 
+use std::time::Duration;
+
 use acg_testing::rocketchat::{AddUser, FakeServer, Options, Say};
 
-use super::stage::{Post, ROOMS};
+use super::stage::{Held, Post, ROOMS};
+
+/// The route of every post.
+const SEND: &str = "chat.sendMessage";
+/// Longer than any test.
+const FOR_EVER: Duration = Duration::from_mins(10);
 
 pub(super) struct Rocket {
     pub(super) server: FakeServer,
@@ -44,6 +51,16 @@ impl Rocket {
         let (user, room) = (Self::id_of(&self.people, who), Self::id_of(&self.rooms, room));
         let say = Say { text: text.to_owned(), thread: post.thread.clone(), ..Say::default() };
         self.server.world().say_with(&user, &room, say);
+    }
+
+    pub(super) fn hold(&self, held: Option<Held>) {
+        let faults = self.server.faults();
+        faults.lose_answer(SEND, if held == Some(Held::Applied) { usize::MAX } else { 0 });
+        faults.delay_rest(SEND, if held == Some(Held::Lost) { FOR_EVER } else { Duration::ZERO });
+    }
+
+    pub(super) fn has_applied(&self) -> bool {
+        !self.server.record().calls(SEND).is_empty()
     }
 
     pub(super) fn posts(&self, room: &str) -> Vec<Post> {

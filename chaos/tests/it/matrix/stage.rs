@@ -3,11 +3,13 @@
 //! Owns what people say and what the platform was shown. What a gateway believes counts for nothing here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use acg_chaos::desk::Desk;
 use acg_chaos::gateway::{Gateway, Orders};
 
 use super::rocket::Rocket;
+use super::script::Script;
 
 /// The rooms of every case. In each there are alice (who asks), bob (who may approve, too) and gina (a guest).
 pub(super) const ROOMS: [&str; 3] = ["north", "south", "west"];
@@ -15,12 +17,23 @@ pub(super) const ROOMS: [&str; 3] = ["north", "south", "west"];
 /// Through which connector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Platform {
-    /// Sends again under the same id: a repetition is no second message.
+    /// Takes an id with a post: a repetition is no second message.
     RocketChat,
+    /// Has no such id: every post is a message.
+    Script,
+}
+
+/// What becomes of a post that the platform never answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    /// It is in the room.
+    Applied,
+    /// It is not.
+    Lost,
 }
 
 /// Something the gateway has put into a room.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Post {
     pub(super) id: String,
     pub(super) thread: Option<String>,
@@ -29,12 +42,14 @@ pub(super) struct Post {
 
 pub(super) enum Stage {
     Rocket(Rocket),
+    Script(Script),
 }
 
 impl Stage {
     pub(super) async fn open(platform: Platform) -> Self {
         match platform {
             Platform::RocketChat => Self::Rocket(Rocket::open().await),
+            Platform::Script => Self::Script(Script::default()),
         }
     }
 
@@ -42,6 +57,7 @@ impl Stage {
     pub(super) fn connector(&self) -> String {
         match self {
             Self::Rocket(rocket) => rocket.connector(),
+            Self::Script(_) => Script::connector(),
         }
     }
 
@@ -49,6 +65,7 @@ impl Stage {
     pub(super) fn start(&self, desk: &Arc<Desk>, orders: Orders) -> Gateway {
         match self {
             Self::Rocket(_) => Gateway::start(desk, orders).unwrap(),
+            Self::Script(script) => script.start(desk, orders),
         }
     }
 
@@ -56,6 +73,7 @@ impl Stage {
     pub(super) fn say(&self, room: &str, who: &str, text: &str) {
         match self {
             Self::Rocket(rocket) => rocket.say(room, who, &format!("@bot {text}")),
+            Self::Script(script) => script.say(room, who, text, None, true),
         }
     }
 
@@ -63,6 +81,7 @@ impl Stage {
     pub(super) fn chat(&self, room: &str, who: &str, text: &str) {
         match self {
             Self::Rocket(rocket) => rocket.say(room, who, text),
+            Self::Script(script) => script.say(room, who, text, None, false),
         }
     }
 
@@ -70,6 +89,7 @@ impl Stage {
     pub(super) fn reply(&self, room: &str, who: &str, post: &Post, text: &str) {
         match self {
             Self::Rocket(rocket) => rocket.reply(room, who, post, text),
+            Self::Script(script) => script.say(room, who, text, post.thread.as_deref(), false),
         }
     }
 
@@ -77,6 +97,36 @@ impl Stage {
     pub(super) fn posts(&self, room: &str) -> Vec<Post> {
         match self {
             Self::Rocket(rocket) => rocket.posts(room),
+            Self::Script(script) => script.posts(room),
+        }
+    }
+
+    /// From now on no post is answered; `None`: all are, again.
+    pub(super) fn hold(&self, held: Option<Held>) {
+        match self {
+            Self::Rocket(rocket) => rocket.hold(held),
+            Self::Script(script) => script.hold(held),
+        }
+    }
+
+    /// Whether a post has reached the platform and is not answered. Rocket.Chat shows only one that it has applied.
+    pub(super) async fn holds_one(&self, held: Held, attempts: u64) -> bool {
+        match self {
+            Self::Rocket(rocket) if held == Held::Applied => rocket.has_applied(),
+            Self::Rocket(rocket) => {
+                // What the server has not dealt with is in no record: so long it certainly takes to arrive.
+                let arrival = Duration::from_millis(200);
+                attempts > 0 && !rocket.server.try_wait_for(|_| false, arrival).await
+            }
+            Self::Script(script) => script.unanswered() > 0,
+        }
+    }
+
+    /// Whether all that was said has been taken by the gateway, where the platform knows.
+    pub(super) fn is_heard(&self) -> bool {
+        match self {
+            Self::Rocket(_) => true,
+            Self::Script(script) => script.is_heard(),
         }
     }
 }
