@@ -137,16 +137,12 @@ impl Lane<'_> {
         let mut health = self.part.connector.health();
         // An error means that the connector is gone: then the send says so.
         let up = health.wait_for(|health| health.link == Link::Connected);
-        match until {
-            Some(at) => {
-                let left = at.since(self.hub.clock.now()).clamp(SHORTEST, LOOK);
-                tokio::time::timeout(left, up).await.is_ok()
-            }
-            None => {
-                drop(up.await);
-                true
-            }
-        }
+        let Some(at) = until else {
+            drop(up.await);
+            return true;
+        };
+        let left = at.since(self.hub.clock.now()).clamp(SHORTEST, LOOK);
+        tokio::time::timeout(left, up).await.is_ok()
     }
 
     /// Takes everything out of the room's outbox that is too old; whether this part was among it. One that belongs to
