@@ -3,6 +3,7 @@
 //! Owns the matching of rooms to watchers. Holds no session and no message.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use acg_config::{ConnectorConfig, WatchedRoom, WatcherConfig};
 use acg_types::{AgentName, ConnectorName, Room, RoomId, RoomKind, WatcherName};
@@ -12,8 +13,8 @@ use acg_types::{AgentName, ConnectorName, Room, RoomId, RoomKind, WatcherName};
 pub(crate) struct Watcher {
     /// Its name: configured, or made from connector and room.
     pub(crate) name: WatcherName,
-    /// The entry it comes from.
-    pub(crate) config: WatcherConfig,
+    /// The entry it comes from: with `room: "*"` that of many.
+    pub(crate) config: Arc<WatcherConfig>,
     /// The room as configured; for a made one as the platform calls it.
     pub(crate) room_name: String,
     /// The room, once the connector has found it.
@@ -34,7 +35,7 @@ pub(crate) struct Watchers {
     by_name: HashMap<WatcherName, usize>,
     /// Those of configured rooms, by the word for the room, without `#`.
     by_word: HashMap<(ConnectorName, String), Vec<usize>>,
-    patterns: Vec<WatcherConfig>,
+    patterns: Vec<Arc<WatcherConfig>>,
     paused: BTreeSet<WatcherName>,
     allowed: HashMap<ConnectorName, Vec<String>>,
 }
@@ -53,13 +54,13 @@ impl Watchers {
             match &config.room {
                 WatchedRoom::Named(room) => watchers.add(Watcher {
                     name: config.name.clone(),
-                    config: config.clone(),
+                    config: Arc::new(config.clone()),
                     room_name: room.clone(),
                     room: None,
                     trouble: None,
                     announced: false,
                 }),
-                WatchedRoom::All { .. } => watchers.patterns.push(config.clone()),
+                WatchedRoom::All { .. } => watchers.patterns.push(Arc::new(config.clone())),
             }
         }
         watchers
@@ -216,7 +217,7 @@ impl Watchers {
         connector: &ConnectorName,
         room: &Room,
         agent: &AgentName,
-    ) -> Option<WatcherConfig> {
+    ) -> Option<Arc<WatcherConfig>> {
         let named = self.named(connector, room).into_iter().filter_map(|index| self.all.get(&index));
         let named = named.map(|watcher| &watcher.config).find(|config| config.agent == *agent);
         let pattern = || {
@@ -234,7 +235,7 @@ impl Watchers {
     }
 
     /// Entries `room: "*"` of which no room has been seen yet.
-    pub(crate) fn patterns(&self) -> &[WatcherConfig] {
+    pub(crate) fn patterns(&self) -> &[Arc<WatcherConfig>] {
         &self.patterns
     }
 

@@ -54,6 +54,6 @@ fn facts(hub: &Hub, turn: &UnfinishedTurn) -> Facts {
         .map(|watcher| watcher.config.clone())
         .or_else(|| watchers.entry_for(&key.connector, &message.room, &key.agent));
     // Without a watcher nobody has a role there.
-    let people = config.map_or_else(|| Some(Vec::new()), |config| config.people);
+    let people = config.map_or_else(|| Some(Vec::new()), |config| config.people.clone());
     Facts { room_name: message.room.name.clone(), people, four_eyes }
 }

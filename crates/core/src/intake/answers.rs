@@ -167,7 +167,7 @@ impl ConnectorIntake {
             return Ok(Reply::Ordinary);
         }
         let lists = lock(&self.hub.watchers).all_of(&self.name, &message.room.id);
-        let lists = lists.into_iter().map(|watcher| watcher.config.people);
+        let lists = lists.into_iter().map(|watcher| watcher.config.people.clone());
         for list in lists.chain(open.into_iter().map(|asked| asked.facts.people)) {
             if self.approves(list.as_deref(), &message.sender, inbound.own.is_some()).await? {
                 let text = if code.len() == CODE { texts::no_pending(code) } else { texts::invalid(code) };
@@ -186,7 +186,7 @@ impl ConnectorIntake {
                 .all_of(&self.name, &asked.origin)
                 .into_iter()
                 .find(|watcher| watcher.config.agent == asked.agent);
-            let people = watcher.map_or_else(|| Some(Vec::new()), |watcher| watcher.config.people);
+            let people = watcher.map_or_else(|| Some(Vec::new()), |watcher| watcher.config.people.clone());
             let facts = approvals::Facts { room_name: String::new(), people, four_eyes: true };
             Asked { row, facts, over: false }
         }))

@@ -172,7 +172,7 @@ async fn where_people_are_asked_a_turn_is_of_one_person_and_the_question_names_t
     let (question, _) = home.platform.question("rm").await;
     assert!(question.text.contains("alice") && !question.text.contains("bob"), "{}", question.text);
     home.platform.react(&question, "alice", "✅").await;
-    home.platform.until_said("may not approve").await;
+    home.platform.until_said("must be approved by somebody else").await;
     assert!(home.ran().is_empty());
     home.platform.react(&question, "bob", "✅").await;
     home.platform.until_said("ran rm").await;
