@@ -94,21 +94,30 @@ pub(crate) async fn measure(
 ) -> Result<Vec<Row>, Failure> {
     let wanted = |part: &str| only.is_none_or(|only| only.split(',').any(|only| only == part));
     let mut rows = Vec::new();
+    let mut keep = |part: Vec<Row>| {
+        // What was measured before a failure is not lost.
+        part.iter().for_each(|row| tell(&row.in_words()));
+        rows.extend(part);
+    };
     if wanted("growth") {
-        rows.extend(growth::growth(programs, plan, &tell).await?);
+        keep(growth::growth(programs, plan, &tell).await?);
     }
     if wanted("restart") {
-        rows.extend(restart::restart(programs, plan, &tell).await?);
+        for (watch, words) in restart::WATCHED {
+            keep(restart::restart(programs, plan, watch, words, &tell).await?);
+        }
     }
     if wanted("outage") {
-        rows.extend(outage::outage(programs, plan, &tell).await?);
+        keep(outage::outage(programs, plan, &tell).await?);
     }
     if wanted("burst") {
-        rows.extend(burst::bursts(programs, plan, &tell).await?);
+        for rooms in [1, plan.burst] {
+            keep(burst::bursts(programs, rooms, plan.burst, &tell).await?);
+        }
     }
     if wanted("soak") {
         tell("soak");
-        rows.extend(soak(programs, plan.soak, &tell).await?.rows());
+        keep(soak(programs, plan.soak, &tell).await?.rows());
     }
     Ok(rows)
 }

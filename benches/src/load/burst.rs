@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use crate::Failure;
-use crate::load::Plan;
 use crate::load::figures::{Row, Target};
 use crate::load::growth::in_words;
 use crate::load::rig::{Looker, PATIENCE, Rig, Watch};
@@ -16,6 +15,9 @@ use crate::subject::Programs;
 /// The most resident memory that a burst may take, millions of bytes.
 const MOST: f64 = 100.0;
 const LIMITS: &str = "max_queue_depth: 0\ndrain_timeout: 1s\n";
+/// How long answers are waited for once everything is taken in: most of the time goes into agents, one process after
+/// the other.
+const ANSWERING: Duration = Duration::from_secs(30);
 /// How often the program is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -29,30 +31,27 @@ struct Burst {
     answered: (usize, Duration),
 }
 
-/// Measures both.
+/// Measures one of them.
 pub(crate) async fn bursts(
     programs: &Programs,
-    plan: &Plan,
+    rooms: usize,
+    messages: usize,
     tell: &impl Fn(&str),
 ) -> Result<Vec<Row>, Failure> {
-    let mut rows = Vec::new();
-    for rooms in [1, plan.burst] {
-        let name = format!("{} messages at once to {}", plan.burst, in_words(rooms));
-        tell(&format!("burst: {name}"));
-        let burst = burst(programs, rooms, plan.burst).await?;
-        let rate = |messages: usize, took: Duration| Some(Figure::once(count(messages) / took.as_secs_f64()));
-        let (answered, took) = burst.answered;
-        let left = plan.burst - answered;
-        let unfinished = if left > 0 { format!(" ({left} were left)") } else { String::new() };
-        rows.extend([
-            Row::new(format!("{name}: most memory, resident"), "MB", burst.peak.map(Figure::once))
-                .target(Target::AtMost(MOST)),
-            Row::new(format!("{name}: memory before"), "MB", burst.before.map(Figure::once)),
-            Row::new(format!("{name}: taken in per second"), "/s", rate(plan.burst, burst.taken_in)),
-            Row::new(format!("{name}: answered per second{unfinished}"), "/s", rate(answered, took)),
-        ]);
-    }
-    Ok(rows)
+    let name = format!("{messages} messages at once to {}", in_words(rooms));
+    tell(&format!("burst: {name}"));
+    let burst = burst(programs, rooms, messages).await?;
+    let rate = |messages: usize, took: Duration| Some(Figure::once(count(messages) / took.as_secs_f64()));
+    let (answered, took) = burst.answered;
+    let left = messages - answered;
+    let unfinished = if left > 0 { format!(" ({left} were left)") } else { String::new() };
+    Ok(vec![
+        Row::new(format!("{name}: most memory, resident"), "MB", burst.peak.map(Figure::once))
+            .target(Target::AtMost(MOST)),
+        Row::new(format!("{name}: memory before"), "MB", burst.before.map(Figure::once)),
+        Row::new(format!("{name}: taken in per second"), "/s", rate(messages, burst.taken_in)),
+        Row::new(format!("{name}: answered per second{unfinished}"), "/s", rate(answered, took)),
+    ])
 }
 
 async fn burst(programs: &Programs, rooms: usize, messages: usize) -> Result<Burst, Failure> {
@@ -77,7 +76,7 @@ async fn burst(programs: &Programs, rooms: usize, messages: usize) -> Result<Bur
         if taken_in.is_some() && left == 0 && looker.open_parts()? == 0 {
             break (messages, now);
         }
-        if now > PATIENCE {
+        if taken_in.is_some_and(|taken_in| now > taken_in + ANSWERING) || now > PATIENCE {
             break (looker.taken_in()?.saturating_sub(left), now);
         }
         sleep(LOOK).await;

@@ -49,6 +49,12 @@ impl Row {
         Self { beside, ..self }
     }
 
+    /// For whoever watches the run.
+    pub(crate) fn in_words(&self) -> String {
+        let ratio = self.beside.as_ref().map(|beside| format!(", ratio {}", short(beside.ratio)));
+        format!("{}: {}{}", self.what, cell(self.figure, self.unit), ratio.unwrap_or_default())
+    }
+
     /// `None`: there is nothing to reach. `Some(None)`: it was not measured.
     fn is_met(&self) -> Option<Option<bool>> {
         let ratio = self.beside.as_ref().map(|beside| beside.ratio);

@@ -47,7 +47,7 @@ impl Site {
     async fn open(programs: &Programs, rooms: usize) -> Result<Self, Failure> {
         let mut stage = Stage::open(rooms).await?;
         let limits = format!("max_concurrent_turns: {BUSY}\n");
-        let config = config(stage.url(), &programs.agent, BUSY, &limits, Watch::All);
+        let config = config(stage.url(), &programs.agent, BUSY, &limits, Watch::All, rooms);
         let gateway = Subject::gateway(programs, stage.url(), &config)?;
         gateway.start(Until::Connected).await?;
         stage.until_connected(true).await?;

@@ -11,38 +11,42 @@ use crate::load::rig::{Looker, Rig, Watch, until};
 use crate::numbers::Figure;
 use crate::subject::{Programs, Until};
 
-/// Measures it, with `room: "*"` and with a watcher for each room.
+/// Both ways to serve many rooms, in words.
+pub(crate) const WATCHED: [(Watch, &str); 2] =
+    [(Watch::All, "`room: \"*\"`"), (Watch::Named, "a watcher for each room")];
+
+/// Measures it.
 pub(crate) async fn restart(
     programs: &Programs,
     plan: &Plan,
+    watch: Watch,
+    words: &str,
     tell: &impl Fn(&str),
 ) -> Result<Vec<Row>, Failure> {
     let (rooms, messages) = plan.restart;
-    let mut rows = Vec::new();
-    for (watch, words) in [(Watch::All, "`room: \"*\"`"), (Watch::Named(rooms), "a watcher for each room")] {
-        tell(&format!("restart: {} and {messages} messages in the store, {words}", in_words(rooms)));
-        let rig = Rig::new(programs, rooms, "drain_timeout: 5s\n", watch).await?;
-        // Makes the database; with the server away it stays empty.
-        rig.server.faults().go_down().await;
-        rig.gateway.start(Until::Ready).await?;
-        rig.gateway.stop().await?;
-        rig.server.faults().come_up().await;
-        let stored = Stored { rooms: &rig.rooms, person: &rig.person, messages };
-        fill(&rig.gateway.database(), &stored)?;
-        let (mut ready, mut opened) = (Vec::new(), Vec::new());
-        for _ in 0..plan.restarts {
-            reopen(&rig.gateway.database())?;
-            let begun = Instant::now();
-            ready.push(rig.gateway.start(Until::Ready).await?);
-            opened.push(until_served(&rig, begun).await?);
-            rig.stop().await?;
-        }
-        let name = format!("restart, {}, {messages} messages, {words}", in_words(rooms));
-        rows.push(row(format!("{name}: start to ready"), &ready).target(Target::AtMost(1000.0)));
-        rows.push(row(format!("{name}: start until every room is served"), &opened));
-        rig.close().await;
+    let name = format!("restart, {}, {messages} messages, {words}", in_words(rooms));
+    tell(&name);
+    let rig = Rig::new(programs, rooms, "drain_timeout: 5s\n", watch).await?;
+    // Makes the database; with the server away it stays empty.
+    rig.server.faults().go_down().await;
+    rig.gateway.start(Until::Ready).await?;
+    rig.gateway.stop().await?;
+    rig.server.faults().come_up().await;
+    let stored = Stored { rooms: &rig.rooms, person: &rig.person, messages };
+    fill(&rig.gateway.database(), &stored)?;
+    let (mut ready, mut opened) = (Vec::new(), Vec::new());
+    for _ in 0..plan.restarts {
+        reopen(&rig.gateway.database())?;
+        let begun = Instant::now();
+        ready.push(rig.gateway.start(Until::Ready).await?);
+        opened.push(until_served(&rig, begun).await?);
+        rig.stop().await?;
     }
-    Ok(rows)
+    rig.close().await;
+    Ok(vec![
+        row(format!("{name}: start to ready"), &ready).target(Target::AtMost(1000.0)),
+        row(format!("{name}: start until every room is served"), &opened),
+    ])
 }
 
 fn row(what: String, took: &[Duration]) -> Row {

@@ -25,17 +25,24 @@ pub(crate) enum Watch {
     /// By `room: "*"`.
     All,
     /// Each by a watcher of its own.
-    Named(usize),
+    Named,
 }
 
 /// A gateway's configuration. `limits` are lines of the top level.
-pub(crate) fn config(url: &str, agent: &Path, processes: usize, limits: &str, watch: Watch) -> String {
+pub(crate) fn config(
+    url: &str,
+    agent: &Path,
+    processes: usize,
+    limits: &str,
+    watch: Watch,
+    rooms: usize,
+) -> String {
     let watchers = match watch {
         Watch::All => "  - name: all\n    room: \"*\"\n".to_owned(),
-        Watch::Named(rooms) => (0..rooms)
-            .map(|room| format!("  - name: w{room}\n    room: r{room}\n"))
-            .collect::<Vec<_>>()
-            .concat(),
+        Watch::Named => {
+            let names: Vec<String> = (0..rooms).map(|room| format!("r{room}")).collect();
+            format!("  - rooms: [{}]\n", names.join(", "))
+        }
     };
     format!(
         "connectors:\n  - name: rc\n    type: rocketchat\n    server:\n      url: {url}\n      username: bot\n      password: {PASSWORD}\n    allowed_users:\n      owners: [alice]\nagents:\n  claude:\n    type: claude\n    command: {}\n    working_directory: work\n    max_processes: {processes}\n{limits}watchers:\n{watchers}",
@@ -67,12 +74,9 @@ impl Rig {
         let world = server.world();
         let bot = world.add_user("bot", AddUser::bot(PASSWORD));
         let person = world.add_user("alice", AddUser::password("x"));
+        let config = config(&server.url(), &programs.agent, 8, limits, watch, rooms);
+        let gateway = Subject::gateway(programs, &server.url(), &config)?;
         let rooms = (0..rooms).map(|room| world.add_channel(&format!("r{room}"), &[&person, &bot])).collect();
-        let gateway = Subject::gateway(
-            programs,
-            &server.url(),
-            &config(&server.url(), &programs.agent, 8, limits, watch),
-        )?;
         Ok(Self { server, gateway, person, rooms })
     }
 
@@ -166,10 +170,8 @@ mod tests {
 
     #[test]
     fn the_configuration_names_every_room_or_all() {
-        let named = config("http://x", Path::new("/a"), 8, "collect: false\n", Watch::Named(2));
-        assert!(named.ends_with(
-            "collect: false\nwatchers:\n  - name: w0\n    room: r0\n  - name: w1\n    room: r1\n"
-        ));
-        assert!(config("http://x", Path::new("/a"), 8, "", Watch::All).ends_with("    room: \"*\"\n"));
+        let config = |watch| config("http://x", Path::new("/a"), 8, "collect: false\n", watch, 2);
+        assert!(config(Watch::Named).ends_with("collect: false\nwatchers:\n  - rooms: [r0, r1]\n"));
+        assert!(config(Watch::All).ends_with("watchers:\n  - name: all\n    room: \"*\"\n"));
     }
 }

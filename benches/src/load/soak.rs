@@ -54,7 +54,7 @@ impl Soak {
 pub(crate) async fn soak(programs: &Programs, time: Duration, tell: &impl Fn(&str)) -> Result<Soak, Failure> {
     let mut stage = Stage::open(ROOMS).await?;
     let limits = format!("max_concurrent_turns: {ROOMS}\n");
-    let config = config(stage.url(), &programs.agent, ROOMS, &limits, Watch::All);
+    let config = config(stage.url(), &programs.agent, ROOMS, &limits, Watch::All, ROOMS);
     let gateway = Subject::gateway(programs, stage.url(), &config)?;
     gateway.start(Until::Connected).await?;
     stage.until_connected(true).await?;
