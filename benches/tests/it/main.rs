@@ -1,7 +1,10 @@
 //! That the benchmark runs and has every row. Its figures are not looked at: a test must not depend on time.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+mod load;
+mod soak;
 
 /// Beginnings of the table's rows.
 const ROWS: &[&str] = &[
@@ -24,17 +27,25 @@ const ROWS: &[&str] = &[
     "size of the program file",
 ];
 
-#[test]
-fn the_benchmark_runs_and_every_row_has_both_figures() {
-    let bench = Path::new(env!("CARGO_BIN_EXE_acg-bench"));
-    // Built for the end-to-end tests, in the same folder.
-    let gateway = bench.with_file_name("agent-chat-gateway");
+fn bench() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_acg-bench"))
+}
+
+/// The benchmark, and the gateway to measure: built for the end-to-end tests, in the same folder. `None`: it is not.
+fn gateway() -> Option<(Command, PathBuf)> {
+    let gateway = Path::new(env!("CARGO_BIN_EXE_acg-bench")).with_file_name("agent-chat-gateway");
     if !gateway.is_file() {
         assert!(std::env::var_os("CI").is_none(), "{} is not built", gateway.display());
         eprintln!("skipped: {} is not built (cargo build -p acg-cli)", gateway.display());
-        return;
+        return None;
     }
-    let output = Command::new(bench)
+    Some((bench(), gateway))
+}
+
+#[test]
+fn the_benchmark_runs_and_every_row_has_both_figures() {
+    let Some((mut bench, gateway)) = gateway() else { return };
+    let output = bench
         .arg("--quick")
         .arg("--gateway")
         .arg(&gateway)
@@ -60,7 +71,7 @@ fn the_benchmark_runs_and_every_row_has_both_figures() {
 
 #[test]
 fn an_argument_that_is_none_is_refused() {
-    let output = Command::new(env!("CARGO_BIN_EXE_acg-bench")).arg("--slowly").output().unwrap();
+    let output = bench().arg("--slowly").output().unwrap();
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("unknown: --slowly"), "{said}");
