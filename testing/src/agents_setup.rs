@@ -33,7 +33,7 @@ pub use place::Place;
 pub use process::Running;
 
 /// How long anything may take before the test fails: a first start on a busy machine is slow.
-pub const PATIENCE: std::time::Duration = std::time::Duration::from_mins(1);
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_mins(2);
 
 /// The model that the programs are told to use.
 pub const MODEL: &str = "mock-model";
