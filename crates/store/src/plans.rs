@@ -61,7 +61,7 @@ fn old_rows_are_found_by_their_own_index() {
         (retention::OLD_TURNS, "turns_ended"),
     ] {
         let plan = plan(&connection, query);
-        assert!(plan.contains(&format!("INDEX {index} ((")), "{query}: {plan}");
+        assert!(plan.contains(&format!("INDEX {index} (")), "{query}: {plan}");
         assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{query}: {plan}");
     }
 }

@@ -147,12 +147,13 @@ fn write(connection: &Connection, mut jobs: Vec<Box<dyn Job>>, health: &Health) 
 fn observed(connection: &Connection, jobs: &mut [Box<dyn Job>], health: &Health) -> Result<(), Failed> {
     let before = connection.total_changes();
     let result = commit(connection, jobs);
-    let full = match &result {
-        Err(Failed::ToBegin(error) | Failed::Undone(error)) if matches!(error, StoreError::Full(_)) => {
-            Some(error)
+    // A job's own error says more than that of the transaction.
+    let full = jobs.iter().find_map(|job| job.full()).or_else(|| match &result {
+        Err(Failed::ToBegin(error) | Failed::Undone(error)) => {
+            Some(error).filter(|error| matches!(error, StoreError::Full(_)))
         }
-        _ => jobs.iter().find_map(|job| job.full()),
-    };
+        Ok(()) => None,
+    });
     match full {
         Some(error) => health.failed(error),
         None if result.is_ok() && connection.total_changes() != before => health.written(),
