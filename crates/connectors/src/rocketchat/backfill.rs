@@ -72,12 +72,12 @@ impl Found {
     /// What comes again was changed while it was read, and counts in its newest form.
     pub(crate) fn put(&mut self, inbound: Inbound) {
         self.bytes = self.bytes.saturating_add(inbound.message.text.len());
-        match self.places.get(&inbound.message.id).and_then(|place| self.messages.get_mut(*place)) {
-            Some(known) => *known = inbound,
-            None => {
-                self.places.insert(inbound.message.id.clone(), self.messages.len());
-                self.messages.push(inbound);
-            }
+        let known = self.places.get(&inbound.message.id).and_then(|place| self.messages.get_mut(*place));
+        if let Some(known) = known {
+            *known = inbound;
+        } else {
+            self.places.insert(inbound.message.id.clone(), self.messages.len());
+            self.messages.push(inbound);
         }
     }
 

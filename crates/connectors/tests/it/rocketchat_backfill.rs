@@ -30,6 +30,8 @@ async fn an_outage_loses_nothing_and_repeats_nothing() {
     running.until_texts(&["first", "second", "third", "in the thread", "fourth", "fifth"]).await;
     running.until("withdrawn", |state| state.messages[1].withdrawn).await;
     running.stop().await;
+    // All that was missed in one lot, and nothing else.
+    assert_eq!(intake.state().missed, [["first", "third", "in the thread", "fourth"]]);
 }
 
 #[tokio::test]
@@ -51,6 +53,22 @@ async fn live_messages_do_not_overtake_missed_ones() {
     let mut all = vec!["missed"];
     all.extend(expected.iter().map(String::as_str));
     running.until_texts(&all).await;
+    running.stop().await;
+    // More came in than may wait, so that the room was read: that alone makes nothing missed.
+    assert_eq!(intake.state().missed, [["missed"]]);
+}
+
+#[tokio::test]
+async fn a_first_link_that_breaks_at_once_loses_nothing() {
+    let scene = Scene::new().await;
+    let intake = MemoryIntake::new(rooms(&["general"]));
+    let running = Running::start(&scene.by_password(), &intake);
+    running.until_link(Link::Connected).await;
+    scene.server.faults().go_down().await;
+    running.until_link(Link::Retrying).await;
+    scene.say("@bot missed");
+    scene.server.faults().come_up().await;
+    running.until_texts(&["missed"]).await;
     running.stop().await;
 }
 
@@ -143,6 +161,7 @@ async fn what_is_too_much_for_one_answer_is_read_in_pages() {
     let running = Running::ready_again(&scene.by_password(), &intake).await;
     running.until_texts(&expected.iter().map(String::as_str).collect::<Vec<_>>()).await;
     running.stop().await;
+    assert_eq!(intake.state().missed, [expected], "judged together, however it was read");
 }
 
 #[tokio::test]
