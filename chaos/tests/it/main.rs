@@ -1,4 +1,5 @@
 //! The program under test, killed at every step.
 
+mod chaos;
 mod matrix;
 mod programs;
