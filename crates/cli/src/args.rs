@@ -84,6 +84,10 @@ pub(crate) enum Command {
         #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
         lines: usize,
     },
+    /// Copy the database, also while the gateway runs
+    Backup(BackupArgs),
+    /// Put a backup in the place of the database, which is kept beside it
+    Restore(RestoreArgs),
     /// Take over what the Python program left, as the first start does by itself
     Import {
         /// Change nothing: show what would happen. Exit code 1 if something cannot be taken over
@@ -187,6 +191,27 @@ pub(crate) struct SendArgs {
     /// The connector, if there are several
     #[arg(long, value_name = "NAME")]
     pub(crate) connector: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// Where the copy goes
+    pub(crate) file: PathBuf,
+    /// Write over a file that is there
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// What `backup` made
+    pub(crate) file: PathBuf,
+    /// Read and answer again what was said since the backup, also what had been answered
+    #[arg(long)]
+    pub(crate) replay: bool,
+    /// Even if the record of decisions in it is broken
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Subcommand)]

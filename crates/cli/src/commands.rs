@@ -1,11 +1,13 @@
 //! One file per group of commands: each asks somebody and says what came back.
 
 pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod config;
 pub(crate) mod control;
 pub(crate) mod import;
 pub(crate) mod logs;
 pub(crate) mod policy;
+pub(crate) mod restore;
 pub(crate) mod send;
 pub(crate) mod start;
 pub(crate) mod status;

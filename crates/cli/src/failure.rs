@@ -3,8 +3,10 @@
 //! Owns turning error chains into such texts. Must never print, and must never hold a secret.
 
 use std::error::Error;
+use std::path::Path;
 
 use acg_gateway::control::ClientError;
+use acg_store::OpenError;
 
 /// Something that did not work, for a person. Printed as `Error: …` on stderr; exit code 1.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -60,6 +62,17 @@ impl Failure {
             "the Python agent-chat-gateway is still running in this home directory (pid={pid})"
         ))
         .next("stop it with its own 'agent-chat-gateway stop', or use another --home")
+    }
+
+    /// The store could not be opened. Most of these errors say themselves what to do.
+    pub(crate) fn of_store(path: &Path, error: &OpenError) -> Self {
+        let failure = Self::new(format!("the store {} cannot be opened", path.display())).because(error);
+        match error {
+            OpenError::Io { .. } | OpenError::Sql { .. } => {
+                failure.next("see whether the disk is full or the file belongs to somebody else")
+            }
+            _ => failure,
+        }
     }
 
     /// All of it in one line, for the log and the start-up hand-shake.

@@ -54,7 +54,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command, common: &args::Common, output: &Output) -> Result<ExitCode, Failure> {
-    use commands::{audit, config, control, import, logs, policy, send, start, status, stop};
+    use commands::{audit, backup, config, control, import, logs, policy, restore, send, start, status, stop};
 
     // These need no home.
     match &command {
@@ -70,6 +70,8 @@ fn run(command: Command, common: &args::Common, output: &Output) -> Result<ExitC
         Command::Start { wait } => start::start(common, &home, wait, output),
         Command::Stop => stop::stop(common, &home, output),
         Command::Restart { wait } => start::restart(common, &home, wait, output),
+        Command::Backup(args) => backup::backup(&home, &args, output),
+        Command::Restore(args) => restore::restore(common, &home, &args, output),
         Command::Import { check } => import::import(common, &home, check, output),
         Command::Status => status::status(&home, output),
         Command::List { connector } => control::list(&home, connector, output),

@@ -47,6 +47,18 @@ impl Output {
         }
     }
 
+    /// A line on a terminal's stderr that the next one replaces; nothing elsewhere.
+    pub(crate) fn progress(&self, text: impl Display) {
+        if !self.json && io::stderr().is_terminal() {
+            to_stderr(&format!("\r\u{1b}[K{text}"));
+        }
+    }
+
+    /// Takes the last such line away.
+    pub(crate) fn progress_done(&self) {
+        self.progress("");
+    }
+
     /// The one object of `--json`; nothing without it.
     pub(crate) fn object(&self, object: &impl Serialize) {
         if self.json

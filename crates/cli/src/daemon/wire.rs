@@ -26,11 +26,7 @@ pub(super) async fn start(
     handshake: &Handshake,
 ) -> Result<Box<dyn Core>, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = Store::open(&home.store()).map_err(|error| {
-        Failure::new(format!("the store {} cannot be opened", home.store().display()))
-            .because(&error)
-            .next("see whether the disk is full or the file belongs to somebody else")
-    })?;
+    let store = Store::open(&home.store()).map_err(|error| Failure::of_store(&home.store(), &error))?;
     // Before any connector opens a room: what is taken over says where each room starts.
     for line in import::at_start(&store, &config, home, clock.now()).await {
         handshake.info(&line);
