@@ -1,10 +1,12 @@
 //! Every message that has no answer is accounted for by what the room was told.
 //!
 //! The gateway's words name no message. But turns of a conversation end in order, and each ends with its answer or one
-//! word, in that order too: between two answers there are as many words as messages without an answer.
+//! word, in that order too: between two answers there are as many words as messages without an answer. Where a fault has
+//! left no order to go by, there are as many in all.
 
 use std::collections::BTreeSet;
 
+use super::order;
 use super::words::{self, Kind};
 use super::{Conversation, Post, Report, Scene, Violation};
 
@@ -25,7 +27,14 @@ pub(super) fn check(scene: &Scene<'_>, report: &mut Report) {
         }
     }
     for (conversation, marks) in &scene.conversations {
-        let mut gaps = Gaps::new(scene, *conversation);
+        let gaps = Gaps::new(scene, *conversation);
+        if order::nobody_can_tell(scene, marks) {
+            let (answered, unanswered): (Vec<&str>, Vec<&str>) =
+                marks.iter().map(String::as_str).partition(|mark| scene.answered_at(mark).is_some());
+            report.counts.answered += answered.len();
+            gaps.settle(report, unanswered, 0, scene.seen.posts.len());
+            continue;
+        }
         let mut unanswered: Vec<&str> = Vec::new();
         let mut from = 0;
         for mark in marks {
@@ -79,11 +88,11 @@ impl<'a> Gaps<'a> {
     }
 
     /// Accounts for the messages without an answer between two places of the platform's list.
-    fn settle(&mut self, report: &mut Report, unanswered: Vec<&str>, from: usize, to: usize) {
+    fn settle(&self, report: &mut Report, unanswered: Vec<&str>, from: usize, to: usize) {
         let room = self.conversation.0.to_owned();
         let words = self.ended.iter().filter(|at| (from..to).contains(at)).count();
         let excess = words.saturating_sub(unanswered.len());
-        if excess > usize::from(self.is_cut_off(from)) {
+        if excess > self.cut_off(from, to) {
             let unanswered = unanswered.len();
             report.add(Violation::TooManyNotices { room: room.clone(), notices: words, unanswered });
         }
@@ -99,11 +108,15 @@ impl<'a> Gaps<'a> {
         }
     }
 
-    /// Whether an answer that begins there is not whole: it has a word of its own.
-    fn is_cut_off(&self, from: usize) -> bool {
-        self.scene.answers.iter().any(|(mark, found)| {
-            let wanted = self.scene.asked.get(mark).map(|asked| words::wanted(&asked.tasks).len());
-            found.iter().any(|found| found.at == from) && wanted.is_some_and(|wanted| found.len() < wanted)
-        })
+    /// How many answers that begin between two places are not whole: each has a word of its own.
+    fn cut_off(&self, from: usize, to: usize) -> usize {
+        let answers = self.scene.answers.iter().filter(|(mark, found)| {
+            let asked = self.scene.asked.get(*mark);
+            let here = asked.is_some_and(|asked| self.scene.conversation(asked.post) == self.conversation);
+            let begins = found.first().is_some_and(|first| (from..to).contains(&first.at));
+            let whole = asked.is_none_or(|asked| found.len() >= words::wanted(&asked.tasks).len());
+            here && begins && !whole
+        });
+        answers.count()
     }
 }

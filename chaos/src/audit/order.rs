@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Asked, Report, Scene, Violation};
+use super::{Asked, Post, Report, Scene, Violation};
 
 pub(super) fn check(scene: &Scene<'_>, report: &mut Report) {
     let swapped: BTreeSet<(&str, &str)> =
@@ -24,6 +24,13 @@ pub(super) fn check(scene: &Scene<'_>, report: &mut Report) {
             }
         }
     }
+}
+
+/// Whether faults have left a conversation without an order that everybody agrees on.
+pub(super) fn nobody_can_tell(scene: &Scene<'_>, marks: &[String]) -> bool {
+    let posts: Vec<&Post> = marks.iter().map(|mark| scene.asked[mark].post).collect();
+    let swapped = |id: &str| scene.seen.swapped.iter().any(|(first, second)| first == id || second == id);
+    !posts.is_sorted_by(|first, second| first.at < second.at) || posts.iter().any(|post| swapped(&post.id))
 }
 
 /// Whether nobody can say which came first: their frames changed places on the way, or the server's clock, by which

@@ -138,6 +138,17 @@ fn order_is_that_of_the_parts_and_of_the_conversation() {
 }
 
 #[test]
+fn without_an_order_words_are_counted_in_all() {
+    let mut jumped = room(&["say m1", "crash m2", FAILED, "say m3", "< said(m3)", "< said(m1)"]);
+    jumped.posts[0].at = 10;
+    let told = report(&jumped, &Rules::default());
+    assert!(told.is_clean(), "{told}");
+    assert_eq!((told.counts.told, told.counts.answered), (1, 2));
+    jumped.posts[2].text = "ℹ️ Permission `a3k9` was already approved.".to_owned();
+    assert_eq!(report(&jumped, &Rules::default()).found("lost"), 1);
+}
+
+#[test]
 fn rooms_are_apart_and_threads_where_they_are_conversations() {
     let apart = [("r", "", "say m1"), ("s", "", "say m2"), ("s", "", "< said(m2)"), ("r", "", "< said(m1)")];
     assert!(report(&seen(&apart), &Rules::default()).is_clean());
