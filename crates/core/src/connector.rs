@@ -37,7 +37,8 @@ pub trait Connector: Send + Sync + fmt::Debug {
     fn capabilities(&self) -> Capabilities;
 
     /// Connects, and stays connected until `stop`: reconnects for ever with back-off and jitter, asks the
-    /// platform for what was missed, and offers every message to `intake`. Returns only after `stop`, with all
+    /// platform for what was missed and has it settled by [`Intake::settle_missed`], and offers every live message
+    /// to `intake`. Returns only after `stop`, with all
     /// its tasks ended. A log-in that cannot succeed by itself (wrong password, revoked token) is shown in
     /// [`Connector::health`] and not hammered.
     async fn run(&self, intake: Arc<dyn Intake>, stop: CancellationToken);
