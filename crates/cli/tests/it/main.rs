@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail where it stands")]
 
+mod ask;
 mod audit;
 mod chat;
 mod config;
@@ -20,4 +21,5 @@ mod rig;
 mod script;
 mod self_chat;
 mod shutdown;
+mod storage;
 mod texts;
