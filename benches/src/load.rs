@@ -19,7 +19,6 @@ mod slope;
 mod soak;
 
 pub(crate) use figures::{Row, table};
-pub(crate) use slope::Growth;
 pub(crate) use soak::{Soak, soak};
 
 /// How much is measured.
@@ -96,7 +95,9 @@ pub(crate) async fn measure(
     let mut rows = Vec::new();
     let mut keep = |part: Vec<Row>| {
         // What was measured before a failure is not lost.
-        part.iter().for_each(|row| tell(&row.in_words()));
+        for row in &part {
+            tell(&row.in_words());
+        }
         rows.extend(part);
     };
     if wanted("growth") {

@@ -143,17 +143,18 @@ fn run(args: &Args) -> Result<(), Failure> {
 
 /// A soak fails where memory grows.
 fn judge(soak: &load::Soak) -> Result<(), Failure> {
-    match soak.growth() {
-        load::Growth::Flat(_) => Ok(()),
-        load::Growth::Unknown => Err("too few samples to say whether memory grows; soak for longer".into()),
-        load::Growth::Steady(slope) => {
-            let samples: Vec<String> = soak
-                .samples
-                .iter()
-                .map(|sample| format!("  {} messages: {:.2} MB", sample.messages, sample.resident))
-                .collect();
-            Err(format!("memory grows by {slope:.0} bytes with every message:\n{}", samples.join("\n"))
-                .into())
-        }
+    let growth = soak.growth().ok_or("too few samples to say whether memory grows; soak for longer")?;
+    if !growth.is_steady() {
+        return Ok(());
     }
+    let samples: Vec<String> = soak
+        .samples
+        .iter()
+        .map(|sample| format!("  {} messages: {:.2} MB", sample.messages, sample.resident))
+        .collect();
+    let words = format!(
+        "memory grows by {:.0} bytes with every message, at most {:.0} are allowed",
+        growth.slope, growth.most
+    );
+    Err(format!("{words}:\n{}", samples.join("\n")).into())
 }

@@ -55,15 +55,28 @@ impl Row {
         format!("{}: {}{}", self.what, cell(self.figure, self.unit), ratio.unwrap_or_default())
     }
 
-    /// `None`: there is nothing to reach. `Some(None)`: it was not measured.
-    fn is_met(&self) -> Option<Option<bool>> {
+    fn verdict(&self) -> Verdict {
+        let Some(target) = self.target else { return Verdict::NoTarget };
         let ratio = self.beside.as_ref().map(|beside| beside.ratio);
-        Some(match self.target? {
+        let met = match target {
             Target::AtMost(most) => self.figure.map(|figure| figure.value <= most),
             Target::RatioAtMost(most) => ratio.map(|ratio| ratio <= most),
             Target::RatioAtLeast(least) => ratio.map(|ratio| ratio >= least),
-        })
+        };
+        match met {
+            None => Verdict::NotMeasured,
+            Some(true) => Verdict::Met,
+            Some(false) => Verdict::Missed,
+        }
     }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    NoTarget,
+    Met,
+    Missed,
+    NotMeasured,
 }
 
 fn words(target: Target, unit: &str) -> String {
@@ -81,11 +94,11 @@ pub(crate) fn table(rows: &[Row]) -> String {
     );
     let none = || "–".to_owned();
     for row in rows {
-        let verdict = match row.is_met() {
-            None => "–",
-            Some(None) => "not measured",
-            Some(Some(true)) => "met",
-            Some(Some(false)) => "**missed**",
+        let verdict = match row.verdict() {
+            Verdict::NoTarget => "–",
+            Verdict::NotMeasured => "not measured",
+            Verdict::Met => "met",
+            Verdict::Missed => "**missed**",
         };
         let cells = [
             row.what.clone(),
@@ -98,10 +111,11 @@ pub(crate) fn table(rows: &[Row]) -> String {
         text.push_str(&cells.map(|cell| format!("| {cell} ")).concat());
         text.push_str("|\n");
     }
-    let named = |wanted: Option<bool>| -> Vec<&str> {
-        rows.iter().filter(|row| row.is_met() == Some(wanted)).map(|row| row.what.as_str()).collect()
+    let named = |wanted: Verdict| -> Vec<&str> {
+        rows.iter().filter(|row| row.verdict() == wanted).map(|row| row.what.as_str()).collect()
     };
-    let (met, missed, not_measured) = (named(Some(true)).len(), named(Some(false)), named(None));
+    let met = named(Verdict::Met).len();
+    let (missed, not_measured) = (named(Verdict::Missed), named(Verdict::NotMeasured));
     let of = met + missed.len() + not_measured.len();
     let mut sentences = vec![format!("\n{met} of {of} targets met.")];
     for (word, names) in [("Missed", missed), ("Not measured", not_measured)] {
@@ -123,19 +137,19 @@ mod tests {
 
     #[test]
     fn a_target_is_met_or_missed_and_never_guessed() {
-        for (value, ratio, target, met) in [
-            (Some(1000.0), None, Target::AtMost(1000.0), Some(true)),
-            (Some(1000.1), None, Target::AtMost(1000.0), Some(false)),
-            (None, None, Target::AtMost(1000.0), None),
-            (Some(9.0), Some(1.25), Target::RatioAtMost(1.25), Some(true)),
-            (Some(9.0), Some(1.26), Target::RatioAtMost(1.25), Some(false)),
-            (Some(9.0), None, Target::RatioAtMost(1.25), None),
-            (Some(9.0), Some(0.8), Target::RatioAtLeast(0.8), Some(true)),
-            (Some(9.0), Some(0.79), Target::RatioAtLeast(0.8), Some(false)),
+        for (value, ratio, target, verdict) in [
+            (Some(1000.0), None, Target::AtMost(1000.0), Verdict::Met),
+            (Some(1000.1), None, Target::AtMost(1000.0), Verdict::Missed),
+            (None, None, Target::AtMost(1000.0), Verdict::NotMeasured),
+            (Some(9.0), Some(1.25), Target::RatioAtMost(1.25), Verdict::Met),
+            (Some(9.0), Some(1.26), Target::RatioAtMost(1.25), Verdict::Missed),
+            (Some(9.0), None, Target::RatioAtMost(1.25), Verdict::NotMeasured),
+            (Some(9.0), Some(0.8), Target::RatioAtLeast(0.8), Verdict::Met),
+            (Some(9.0), Some(0.79), Target::RatioAtLeast(0.8), Verdict::Missed),
         ] {
-            assert_eq!(row(value, ratio, target).is_met(), Some(met), "{value:?} {ratio:?} {target:?}");
+            assert_eq!(row(value, ratio, target).verdict(), verdict, "{value:?} {ratio:?} {target:?}");
         }
-        assert_eq!(Row::new("x", "ms", None).is_met(), None);
+        assert_eq!(Row::new("x", "ms", None).verdict(), Verdict::NoTarget);
     }
 
     #[test]

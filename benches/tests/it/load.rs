@@ -26,7 +26,10 @@ const ROWS: &[&str] = &[
 
 #[test]
 fn the_load_figures_are_all_there() {
-    let Some((mut bench, gateway)) = gateway() else { return };
+    let Some((mut bench, gateway)) = gateway() else {
+        eprintln!("skipped: the gateway is not built (cargo build -p acg-cli)");
+        return;
+    };
     let output = bench
         .args(["--load", "--quick", "--gateway"])
         .arg(gateway)

@@ -11,7 +11,10 @@ fn minutes() -> &'static str {
 
 #[test]
 fn memory_stays_flat_under_a_steady_load() {
-    let Some((mut bench, gateway)) = gateway() else { return };
+    let Some((mut bench, gateway)) = gateway() else {
+        eprintln!("skipped: the gateway is not built (cargo build -p acg-cli)");
+        return;
+    };
     let output = bench
         .args(["--soak", minutes(), "--gateway"])
         .arg(gateway)
