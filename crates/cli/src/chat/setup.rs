@@ -50,13 +50,14 @@ pub(crate) fn config(kind: &str, command: Option<&Path>, directory: &Path) -> Re
     Ok(ChatConfig { config, label: kind.to_owned() })
 }
 
-/// The text: what it asks for is asked in the terminal, reading needs no question.
+/// The text: what it asks for is asked in the terminal, reading needs no question, and each line has its answer.
 fn text(kind: &str, command: Option<&Path>, directory: &Path) -> String {
     // JSON texts are YAML texts too, whatever a path has in it.
     let quoted = |path: &Path| serde_json::Value::from(path.to_string_lossy()).to_string();
     let command = command.map_or_else(String::new, |path| format!("    command: {}\n", quoted(path)));
     format!(
         "dialect: '0.5'\n\
+         collect: false\n\
          connectors:\n\
          - name: {CONNECTOR}\n  \
            type: terminal\n  \

@@ -18,7 +18,7 @@ use crate::hub::lock;
 type Claim = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
 
 /// A room of a connector.
-pub(crate) type RoomKey = (ConnectorName, RoomId);
+pub(super) type RoomKey = (ConnectorName, RoomId);
 
 /// How many turns may run at the same time: everywhere, and in one room.
 #[derive(Debug)]
