@@ -7,7 +7,7 @@ mod rocket;
 mod script;
 mod stage;
 
-use acg_fault::Point;
+use acg_fault::{Plant, Point};
 
 use case::{Case, Death, Scene, check};
 use stage::{Held, Platform};
@@ -87,6 +87,8 @@ rows! {
     rocket_new_session_first_agent_event_ask: rocket_in(Scene::New, Point::FirstAgentEvent).interrupted("ask");
     rocket_inbox_committed_behind_a_question: waiting(Platform::RocketChat);
 
+    rocket_tool_ran_turn_ending: rocket_in(Scene::Tool, Point::TurnEnding);
+    rocket_tool_ran_turn_ended: rocket_in(Scene::Tool, Point::TurnEnded);
     rocket_deferred_approval_settled: rocket_in(Scene::Deferred, Point::ApprovalSettled);
     rocket_deferred_approval_used: rocket_in(Scene::Deferred, Point::ApprovalUsed);
     rocket_deferred_turn_ended: rocket_in(Scene::Deferred, Point::TurnEnded);
@@ -125,6 +127,7 @@ rows! {
     script_prompted_drop: script_in(Scene::Known, Point::Prompted).interrupted("drop");
     script_first_agent_event_drop: script_in(Scene::Known, Point::FirstAgentEvent).interrupted("drop");
     script_inbox_committed_behind_a_question: waiting(Platform::Script);
+    script_tool_ran_turn_ending: script_in(Scene::Tool, Point::TurnEnding);
     script_deferred_approval_settled: script_in(Scene::Deferred, Point::ApprovalSettled);
     script_deferred_approval_used: script_in(Scene::Deferred, Point::ApprovalUsed);
 
@@ -154,4 +157,28 @@ fn no_point_is_left_out() {
             assert!(covered != excused, "{platform:?}: {}", point.name());
         }
     }
+}
+
+/// What the matrix must find: it fails where a fault is planted.
+macro_rules! planted {
+    ($($name:ident: $case:expr, $plant:ident, $found:literal;)+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            #[should_panic(expected = $found)]
+            async fn $name() {
+                check($case.planted(Plant::$plant)).await;
+            }
+        )+
+    };
+}
+
+planted! {
+    a_message_that_is_taken_twice_is_found:
+        rocket(Point::InboxCommitted, 0), NoDedupe, "doubled: ";
+    a_post_under_another_id_is_found:
+        posting(Platform::RocketChat, Held::Applied), NewIdPerAttempt, "doubled: ";
+    parts_the_wrong_way_round_are_found:
+        rocket(Point::TurnEnded, 0), OutboxOutOfOrder, "out of order: ";
+    a_mark_that_moves_before_the_message_is_stored_is_found:
+        rocket_in(Scene::New, Point::CursorMoved), AcknowledgeBeforeCommit, "waited in vain for every answer";
 }

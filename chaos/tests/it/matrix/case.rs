@@ -8,8 +8,9 @@ use std::time::Duration;
 use acg_chaos::desk::Desk;
 use acg_chaos::gateway::{Gateway, Orders};
 use acg_chaos::journal::What;
-use acg_chaos::speech::{Task, tasks};
-use acg_fault::Point;
+use acg_chaos::speech::{Task, Verb, tasks};
+use acg_fault::{Plant, Point};
+use rustix::process::{Pid, test_kill_process};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
@@ -20,6 +21,8 @@ use super::stage::{Held, Platform, ROOMS, Stage};
 static SLOTS: Semaphore = Semaphore::const_new(4);
 /// Longest wait for anything, on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// The same, where a fault is planted.
+const IMPATIENCE: Duration = Duration::from_secs(12);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// What happens around the death.
@@ -35,6 +38,8 @@ pub(super) enum Scene {
     Waiting,
     /// A tool whose question outlives the agent's process, and is answered then.
     Deferred,
+    /// A tool that people must allow, in a room whose session is used already.
+    Tool,
 }
 
 /// How the gateway dies.
@@ -56,11 +61,13 @@ pub(super) struct Case {
     pub(super) interrupted: &'static str,
     /// The policy for posts of which nobody knows whether they arrived.
     pub(super) resend: &'static str,
+    /// A fault that is in the program, to see that it is found.
+    pub(super) plant: Option<Plant>,
 }
 
 impl Case {
     pub(super) const fn new(platform: Platform, scene: Scene, death: Death) -> Self {
-        Self { platform, scene, death, interrupted: "resume", resend: "mark" }
+        Self { platform, scene, death, interrupted: "resume", resend: "mark", plant: None }
     }
 
     pub(super) const fn interrupted(self, interrupted: &'static str) -> Self {
@@ -69,6 +76,20 @@ impl Case {
 
     pub(super) const fn resend(self, resend: &'static str) -> Self {
         Self { resend, ..self }
+    }
+
+    pub(super) const fn planted(self, plant: Plant) -> Self {
+        Self { plant: Some(plant), ..self }
+    }
+
+    /// Longest wait for anything. A planted fault may well be that something never comes.
+    fn patience(&self) -> Duration {
+        if self.plant.is_some() { IMPATIENCE } else { PATIENCE }
+    }
+
+    /// What the gateway is told besides how to die.
+    fn orders(&self) -> Orders {
+        Orders { plants: self.plant.into_iter().collect(), ..Orders::default() }
     }
 
     /// Whether somebody must be told that it is not known what became of a post.
@@ -112,13 +133,13 @@ pub(super) async fn check(case: Case) {
         watchers = ROOMS.map(|room| format!("  - name: {room}\n    room: {room}\n")).concat(),
     );
     let desk = Arc::new(Desk::new(&config).unwrap());
-    let known = matches!(case.scene, Scene::Known | Scene::Deferred);
+    let known = matches!(case.scene, Scene::Known | Scene::Deferred | Scene::Tool);
     let kill = match case.death {
         Death::At(point, passes) => Some((point, passes + 1)),
         Death::Posting(_) => None,
     };
-    let deadly = Orders { kill, ..Orders::default() };
-    let first = if known { Orders::default() } else { deadly.clone() };
+    let deadly = Orders { kill, ..case.orders() };
+    let first = if known { case.orders() } else { deadly.clone() };
     let gateway = stage.start(&desk, first);
     let mut run = Run {
         case,
@@ -146,7 +167,7 @@ pub(super) async fn check(case: Case) {
     run.until_killed().await;
     run.stage.hold(None);
     run.speak_to_nobody();
-    run.gateway = run.stage.start(&run.desk, Orders::default());
+    run.gateway = run.stage.start(&run.desk, case.orders());
     run.connected().await;
     run.approving = true;
     run.ask("south", "say n1");
@@ -180,6 +201,7 @@ impl Run {
                 }
             }
             Scene::Known | Scene::New => self.ask("north", "slow m1"),
+            Scene::Tool => self.ask("north", "tool m1"),
             Scene::Waiting => {
                 self.ask("north", "tool m1");
                 let asked = |run: &mut Self| !audit::questions(&run.stage.posts("north")).is_empty();
@@ -207,14 +229,14 @@ impl Run {
     }
 
     async fn connected(&mut self) {
-        if let Err(error) = self.gateway.until_connected(PATIENCE).await {
+        if let Err(error) = self.gateway.until_connected(self.case.patience()).await {
             self.fail(&error.to_string());
         }
     }
 
     /// Waits for something, while bob approves what he is asked.
     async fn until(&mut self, what: &str, mut is_so: impl FnMut(&mut Self) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.case.patience();
         while !is_so(self) {
             if Instant::now() > deadline {
                 self.fail(&format!("waited in vain for {what}"));
@@ -250,6 +272,12 @@ impl Run {
         if status.signal() != Some(9) {
             self.fail(&format!("it was to be killed and ended with {status}"));
         }
+        self.agents_end().await;
+        for (task, fate) in self.fates() {
+            if task.verb == Verb::Slow && matches!(fate, Fate::Half(_)) {
+                self.fail(&format!("half an answer is shown: `{}`", task.words()));
+            }
+        }
         let journal = self.desk.journal().unwrap();
         let heard: BTreeSet<String> = journal
             .iter()
@@ -268,8 +296,18 @@ impl Run {
             .collect();
     }
 
+    /// Nothing of the dead gateway may work on beside the next one.
+    async fn agents_end(&mut self) {
+        let lives = |run: &mut Self| {
+            let journal = run.desk.journal().unwrap();
+            let pids = journal.iter().filter_map(|entry| Pid::from_raw(entry.pid.cast_signed()));
+            !pids.into_iter().any(|pid| test_kill_process(pid).is_ok())
+        };
+        self.until("the agents of the dead gateway to end", lives).await;
+    }
+
     async fn until_posting(&mut self, held: Held) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.case.patience();
         while !self.stage.holds_one(held, self.passed(Point::AttemptStored)).await {
             if Instant::now() > deadline {
                 self.fail("waited in vain for a post that is not answered");
@@ -317,7 +355,7 @@ impl Run {
             run.stage.is_heard() && (!for_certain || run.fates().iter().all(is_answered))
         };
         self.until("every answer", all).await;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.case.patience();
         loop {
             self.approve();
             let status = self.desk.status().await.unwrap();
@@ -336,7 +374,7 @@ impl Run {
 
     /// Stops it in order, so that nothing can come any more.
     async fn stop(&mut self) {
-        if let Err(error) = self.gateway.stop(PATIENCE).await {
+        if let Err(error) = self.gateway.stop(self.case.patience()).await {
             self.fail(&error.to_string());
         }
     }
@@ -364,6 +402,7 @@ impl Run {
         wrong.extend(faults.missing);
         wrong.extend(audit::journal_faults(&self.desk.journal().unwrap(), &self.fates()));
         wrong.extend(self.doubt_faults(marked));
+        wrong.extend(self.note_faults());
         if let Death::At(point, passes) = self.case.death
             && self.passed(point) <= passes
         {
@@ -372,6 +411,22 @@ impl Run {
         if !wrong.is_empty() {
             self.fail(&wrong.join("\n"));
         }
+    }
+
+    /// Whether an agent whose tool had run before the death was told so, and not given its prompt once more.
+    fn note_faults(&self) -> Vec<String> {
+        let killed_after = self.case.death == Death::At(Point::TurnEnding, 0);
+        if self.case.scene != Scene::Tool || !killed_after {
+            return Vec::new();
+        }
+        let journal = self.desk.journal().unwrap();
+        let texts = journal.iter().filter_map(|entry| match &entry.what {
+            What::Prompt { text } if text.contains("tool m1") => Some(text),
+            _ => None,
+        });
+        let texts: Vec<&String> = texts.collect();
+        let told = texts.len() == 2 && texts[1].contains("Tool calls so far: Bash (finished)");
+        if told { Vec::new() } else { vec![format!("the agent was not told what it had done: {texts:?}")] }
     }
 
     /// Whether a post of unknown outcome is told of where it must be, and nowhere else.
