@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::fmt::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Between the end of one life and the next.
 const BETWEEN: Duration = Duration::from_millis(100);
 /// How long it may take to stop: `drain_timeout`, the flush, and a machine that is busy.
-const STOP: Duration = Duration::from_secs(60);
+const STOP: Duration = Duration::from_mins(1);
 const SIGKILL: i32 = 9;
 
 /// What the keeper is told.
@@ -47,6 +47,8 @@ pub(super) struct Tally {
     pub(super) killed_at: BTreeMap<&'static str, usize>,
     pub(super) killed: usize,
     pub(super) stopped: usize,
+    /// Ended by themselves, as they may where the disk is full.
+    pub(super) gave_up: usize,
     /// Ends that nobody ordered.
     pub(super) unordered: Vec<String>,
 }
@@ -54,12 +56,13 @@ pub(super) struct Tally {
 impl Tally {
     pub(super) fn text(&self) -> String {
         let mut text = format!(
-            "{:>8}  gateways started; {} killed, {} stopped; killed at a point:",
-            self.started, self.killed, self.stopped
+            "{:>8}  gateways started; {} killed, {} stopped, {} gave up with the disk full; killed at a point:",
+            self.started, self.killed, self.stopped, self.gave_up
         );
         for (point, times) in &self.killed_at {
-            // Writing to a String cannot fail.
-            let _ = write!(text, " {point} {times}");
+            for piece in [" ", point, " ", &times.to_string()] {
+                text.push_str(piece);
+            }
         }
         text.push('\n');
         text
@@ -108,8 +111,12 @@ impl<'a> Keeper<'a> {
 
     /// Keeps it alive until it is told to end, and is then polled no more.
     pub(super) async fn run(mut self) -> Result<Infallible, Failure> {
+        // The first life is to see the rooms before anything breaks.
+        let mut first = true;
         loop {
-            let kill = self.lives.as_mut().and_then(Lives::next);
+            let kill = self.lives.as_mut().filter(|_| !first).and_then(Iterator::next).flatten();
+            first = false;
+            let full = self.disk_is_full();
             let orders = Orders { kill, plants: self.plants.clone(), ..Orders::default() };
             let mut gateway = Gateway::start(&self.stage.desk, orders)?;
             self.count(|tally| tally.started += 1);
@@ -127,9 +134,14 @@ impl<'a> Keeper<'a> {
                     std::future::pending::<()>().await;
                 }
             };
-            self.judge(status, kill.map(|(point, _)| point.name()));
+            let full = full || self.disk_is_full();
+            self.judge(status, kill.map(|(point, _)| point.name()), full);
             sleep(BETWEEN).await;
         }
+    }
+
+    fn disk_is_full(&self) -> bool {
+        self.stage.disk_full.load(Ordering::SeqCst)
     }
 
     /// True: this was the last life.
@@ -173,7 +185,7 @@ impl<'a> Keeper<'a> {
         Ok(())
     }
 
-    fn judge(&self, status: ExitStatus, point: Option<&'static str>) {
+    fn judge(&self, status: ExitStatus, point: Option<&'static str>, disk_is_full: bool) {
         if status.success() {
             return;
         }
@@ -185,6 +197,7 @@ impl<'a> Keeper<'a> {
                     *tally.killed_at.entry(point).or_default() += 1;
                 }
             }
+            _ if disk_is_full => tally.gave_up += 1,
             _ => tally.unordered.push(format!("ended with {status}")),
         });
     }

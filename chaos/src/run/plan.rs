@@ -216,11 +216,14 @@ impl Troubles {
     pub fn of(seed: u64) -> Self {
         Self { chance: Chance::stream(seed, 3), clock: 0, dealt: Vec::new() }
     }
+}
 
+impl Iterator for Troubles {
     /// How long after the last fault was over, and what.
-    ///
+    type Item = (Duration, Fault);
+
     /// Dealt like cards: every kind comes once before any comes again, so that a short run has them all.
-    pub fn next(&mut self) -> (Duration, Fault) {
+    fn next(&mut self) -> Option<Self::Item> {
         if self.dealt.is_empty() {
             self.dealt = (0..KINDS).collect();
         }
@@ -251,14 +254,13 @@ impl Troubles {
             _ if chance.percent(50) => Fault::DiskFull(chance.millis(1_000, 4_000)),
             _ => Fault::Garbage,
         };
-        (self.chance.millis(100, 1_800), fault)
+        Some((self.chance.millis(100, 1_800), fault))
     }
 }
 
 /// Where the clock stands next: a second or a day, ahead or back.
 fn jump(chance: &mut Chance, clock: i64) -> i64 {
-    let by = i64::try_from(chance.weighted(&[(4, 1_500), (3, 40_000), (3, 600_000), (2, 86_400_000)]));
-    let by = by.unwrap_or_default();
+    let by: i64 = chance.weighted(&[(4, 1_500), (3, 40_000), (3, 600_000), (2, 86_400_000)]);
     // Never back beyond the start: what was said before a room was first served is not for the gateway.
     if clock > 0 { (clock - by).max(0) } else { clock + by }
 }
@@ -275,18 +277,23 @@ impl Lives {
     pub fn of(seed: u64) -> Self {
         Self { chance: Chance::stream(seed, 5), dealt: Vec::new() }
     }
+}
 
-    /// The point, and the how manieth time. Points are dealt like cards too.
-    pub fn next(&mut self) -> Option<(Point, u64)> {
+impl Iterator for Lives {
+    /// The point, and the how manieth time; `None`: this one is not told to die.
+    type Item = Option<(Point, u64)>;
+
+    /// Points are dealt like cards too.
+    fn next(&mut self) -> Option<Self::Item> {
         if self.chance.percent(25) {
-            return None;
+            return Some(None);
         }
         if self.dealt.is_empty() {
             self.dealt = Point::ALL.to_vec();
         }
         let card = self.chance.below(self.dealt.len() as u64);
         let point = self.dealt.swap_remove(usize::try_from(card).unwrap_or_default());
-        Some((point, self.chance.between(1, 4)))
+        Some(Some((point, self.chance.between(1, 4))))
     }
 }
 
@@ -302,16 +309,10 @@ mod tests {
         };
         assert_eq!(talk(3), talk(3));
         assert_ne!(talk(3), talk(4));
-        let faults = |seed| {
-            let mut faults = Troubles::of(seed);
-            (0..50).map(|_| faults.next()).collect::<Vec<_>>()
-        };
+        let faults = |seed| Troubles::of(seed).take(50).collect::<Vec<_>>();
         assert_eq!(faults(3), faults(3));
         assert_ne!(faults(3), faults(4));
-        let lives = |seed| {
-            let mut lives = Lives::of(seed);
-            (0..50).map(|_| lives.next()).collect::<Vec<_>>()
-        };
+        let lives = |seed| Lives::of(seed).take(50).collect::<Vec<_>>();
         assert_eq!(lives(3), lives(3));
         assert_eq!(Shape::of(9), Shape::of(9));
         assert_eq!(verdict(1, 2), verdict(1, 2));
@@ -320,18 +321,14 @@ mod tests {
     #[test]
     fn a_short_run_meets_every_kind_of_fault_and_every_point() {
         for seed in 0..20 {
-            let mut faults = Troubles::of(seed);
-            let mut kinds: Vec<_> = (0..KINDS).map(|_| std::mem::discriminant(&faults.next().1)).collect();
+            let faults = Troubles::of(seed).map(|(_, fault)| std::mem::discriminant(&fault));
+            let mut kinds: Vec<_> = faults.zip(0..KINDS).map(|(kind, _)| kind).collect();
             kinds.sort_by_key(|kind| format!("{kind:?}"));
             kinds.dedup();
             // Two of the statuses are one kind of fault.
             assert_eq!(kinds.len() as u64, KINDS - 1);
-            let mut lives = Lives::of(seed);
-            let mut points: Vec<_> = std::iter::from_fn(|| Some(lives.next()))
-                .flatten()
-                .take(Point::ALL.len())
-                .map(|(point, _)| point)
-                .collect();
+            let mut points: Vec<_> =
+                Lives::of(seed).flatten().take(Point::ALL.len()).map(|(point, _)| point).collect();
             points.sort();
             assert_eq!(points, {
                 let mut all = Point::ALL.to_vec();

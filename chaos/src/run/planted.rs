@@ -17,7 +17,7 @@ use crate::gateway::{Gateway, Orders};
 
 const LOOK: Duration = Duration::from_millis(50);
 /// How long one step of a scene may take.
-const STEP: Duration = Duration::from_secs(60);
+const STEP: Duration = Duration::from_mins(1);
 /// How long a gateway that is connected may look for what it has missed.
 const CAUGHT_UP: Duration = Duration::from_secs(1);
 /// How long a message that may have been lost is waited for.

@@ -5,8 +5,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use acg_testing::rocketchat::{AddUser, FakeServer, Message, Options, Say, Settings};
+use tokio::time::{Instant, sleep};
 
 use super::plan::{Shape, Wish};
 use crate::Failure;
@@ -34,7 +36,13 @@ pub(super) struct Stage {
     roots: Mutex<BTreeMap<String, String>>,
     /// Nobody can reach the server.
     pub(super) down: AtomicBool,
+    /// Nothing more fits on the gateway's disk.
+    pub(super) disk_full: AtomicBool,
 }
+
+/// How long the gateway may take to serve every room for the first time.
+const FIRST: Duration = Duration::from_mins(1);
+const LOOK: Duration = Duration::from_millis(200);
 
 impl Stage {
     pub(super) async fn open(seed: u64, shape: &Shape) -> Result<Self, Failure> {
@@ -69,7 +77,24 @@ impl Stage {
             sent: Mutex::new(Vec::new()),
             roots: Mutex::new(BTreeMap::new()),
             down: AtomicBool::new(false),
+            disk_full: AtomicBool::new(false),
         })
+    }
+
+    /// Waits until every room is served: what is said before is not for the gateway.
+    pub(super) async fn served(&self) -> Result<(), Failure> {
+        let deadline = Instant::now() + FIRST;
+        loop {
+            let status = self.desk.status().await?;
+            let watchers = status["watchers"].as_array();
+            if watchers.is_some_and(|all| !all.is_empty() && all.iter().all(|one| one["active"] == true)) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(format!("the rooms are not served within {FIRST:?}: {status}").into());
+            }
+            sleep(LOOK).await;
+        }
     }
 
     /// Somebody asks the agent for something; gives the mark.
@@ -132,7 +157,7 @@ impl Stage {
 /// The gateway's configuration. Times are short, so that everything comes about in minutes.
 fn config(url: &str, people: &[String], shape: &Shape) -> String {
     let owners = people.join(", ");
-    let watchers: String = shape
+    let watchers: Vec<String> = shape
         .rooms
         .iter()
         .enumerate()
@@ -140,6 +165,7 @@ fn config(url: &str, people: &[String], shape: &Shape) -> String {
             format!("  - {{name: w{number}, room: room{number}, thread_sessions: {threads}}}\n")
         })
         .collect();
+    let watchers = watchers.concat();
     let Shape { collect, queue, .. } = shape;
     format!(
         "dialect: '0.5'

@@ -25,17 +25,16 @@ pub(super) async fn make(
     seed: u64,
     until: Instant,
 ) -> Result<Struck, Failure> {
-    let mut troubles = Troubles::of(seed);
     let mut struck = Struck::new();
-    loop {
-        let (after, fault) = troubles.next();
+    for (after, fault) in Troubles::of(seed) {
         if Instant::now() + after >= until {
-            return Ok(struck);
+            break;
         }
         sleep(after).await;
         let name = strike(stage, bell, disk, fault).await?;
         *struck.entry(name).or_default() += 1;
     }
+    Ok(struck)
 }
 
 async fn strike(
@@ -121,9 +120,11 @@ async fn strike(
         }
         Fault::DiskFull(time) => match disk {
             Some(disk) => {
+                stage.disk_full.store(true, Ordering::SeqCst);
                 disk.fill().await?;
                 sleep(time).await;
                 disk.free().await?;
+                stage.disk_full.store(false, Ordering::SeqCst);
                 "disk full"
             }
             None => "disk full (left out: no file system of our own)",
