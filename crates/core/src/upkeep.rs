@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acg_store::{OldMark, StoreError, WriteTrouble};
-use acg_types::{ConnectorName, Timestamp};
+use acg_types::{ConnectorName, RoomId, Timestamp};
 use tracing::{debug, info, warn};
 
 use crate::hub::{Hub, lock};
@@ -77,14 +77,11 @@ pub(crate) async fn sweep(hub: &Hub, before: Timestamp) -> Result<Swept, StoreEr
     let mut mark = Some(OldMark::default());
     while let Some(after) = mark {
         let old = hub.store.old_messages(before, after, ROWS).await?;
-        for (connector, room, start) in &old.starts {
-            if let Some(part) = hub.connectors.get(connector)
-                && let Some(known) = lock(&part.opened).get_mut(room)
-            {
-                *known = (*known).max(*start);
-            }
-        }
+        let starts = old.starts.clone();
+        move_starts(hub, &starts);
         let removed = hub.store.remove_messages(old).await?;
+        // A room that was opened meanwhile may have been given the mark of before.
+        move_starts(hub, &starts);
         swept.messages += removed.rows;
         mark = removed.next;
         tokio::time::sleep(PAUSE).await;
@@ -114,6 +111,17 @@ pub(crate) async fn sweep(hub: &Hub, before: Timestamp) -> Result<Swept, StoreEr
         }
         swept.pages += pages;
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Marks in memory only move forward, as those in the store.
+fn move_starts(hub: &Hub, starts: &[(ConnectorName, RoomId, Timestamp)]) {
+    for (connector, room, start) in starts {
+        if let Some(part) = hub.connectors.get(connector)
+            && let Some(known) = lock(&part.opened).get_mut(room)
+        {
+            *known = (*known).max(*start);
+        }
     }
 }
 

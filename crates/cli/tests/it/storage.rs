@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 mod full_disk;
+mod twice;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
