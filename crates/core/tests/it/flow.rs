@@ -316,6 +316,7 @@ async fn a_post_is_repeated_until_the_platform_has_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unknown_outcome_is_never_repeated_where_that_could_show_twice() {
     let mut home = Home::new();
+    home.config.limits.resend = acg_config::Resend::Never;
     home.platform = std::sync::Arc::new(crate::fakes::Platform::with(false));
     home.platform.answers.lock().unwrap().push(SendError::Ambiguous { reason: "cut".into() });
     let gateway = home.start().await;
