@@ -74,16 +74,16 @@ struct Gaps<'a> {
 
 impl<'a> Gaps<'a> {
     fn new(scene: &'a Scene<'a>, conversation: Conversation<'a>) -> Self {
-        let places = |wanted: Kind| {
-            let posts = scene.seen.posts.iter().enumerate();
-            posts
-                .filter(move |(_, post)| {
-                    post.ours && scene.conversation(post) == conversation && words::kind(&post.text) == wanted
-                })
-                .map(|(at, _)| at)
-        };
-        let ended = places(Kind::Ended).collect();
-        let refused = scene.rules.refusals && places(Kind::Refused).next().is_some();
+        let ours = || scene.seen.posts.iter().enumerate().filter(|(_, post)| post.ours);
+        let ended = ours()
+            .filter(|(_, post)| {
+                words::kind(&post.text) == Kind::Ended && scene.conversation(post) == conversation
+            })
+            .map(|(at, _)| at)
+            .collect();
+        // A room is told once for all its threads.
+        let told = |post: &Post| post.room == conversation.0 && words::kind(&post.text) == Kind::Refused;
+        let refused = scene.rules.refusals && ours().any(|(_, post)| told(post));
         Self { ended, refused, conversation, scene }
     }
 

@@ -43,6 +43,7 @@ const TABLE: &[(Kind, &str)] = &[
     (Kind::Ended, "(empty response)"),
     (Kind::Ended, "⚠️ @"),
     (Kind::Refused, "⚠️ Server busy"),
+    (Kind::Refused, "⚠️ While I was away, "),
     (Kind::Question, "🔐 **Permission required**"),
     (Kind::Aside, "✅ Permission `"),
     (Kind::Aside, "❌ Permission `"),
@@ -64,6 +65,10 @@ const TABLE: &[(Kind, &str)] = &[
 pub(super) fn kind(text: &str) -> Kind {
     if !signs(text).is_empty() {
         return Kind::Answer;
+    }
+    // It begins like the word for a turn that was cut off: with a name.
+    if text.starts_with("⚠️ @") && text.contains(", your message was dropped: ") {
+        return Kind::Refused;
     }
     TABLE.iter().find(|(_, start)| text.starts_with(start)).map_or(Kind::Unknown, |(kind, _)| *kind)
 }
@@ -117,4 +122,35 @@ pub(super) fn code(question: &str) -> Option<&str> {
 /// The code of a question that was approved.
 pub(super) fn approved(text: &str) -> Option<&str> {
     text.strip_prefix("✅ Permission `")?.split_once("` approved").map(|(code, _)| code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_known_by_how_they_begin() {
+        for (text, expected) in [
+            ("and so on\n\nended(m1)", Kind::Answer),
+            ("⚠️ @alice, the gateway was interrupted while the agent worked", Kind::Ended),
+            ("⚠️ @alice, your message was dropped: you may send 20 in 60 seconds.", Kind::Refused),
+            ("⚠️ While I was away, 2 messages here were not answered", Kind::Refused),
+            ("⏱️ Permission `a3k9` timed out — **auto-denied**.", Kind::Aside),
+            ("⏱️ Request timed out. Please try again.", Kind::Ended),
+            ("🔐 **Permission required** `[a3k9]`", Kind::Question),
+            ("nobody should see this", Kind::Unknown),
+            ("", Kind::Unknown),
+        ] {
+            assert_eq!(kind(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn signs_are_a_name_and_a_mark() {
+        assert_eq!(signs("begun(m1) x (m2) ended(m1) did(m-3"), [(Sign::Begun, "m1"), (Sign::Ended, "m1")]);
+        assert_eq!(asked_for("```\ntouch made-m12\n```"), Some("m12"));
+        assert_eq!(code("🔐 **Permission required** `[a3k9]`\n"), Some("a3k9"));
+        assert_eq!(approved("✅ Permission `a3k9` approved."), Some("a3k9"));
+        assert_eq!(approved("❌ Permission `a3k9` denied."), None);
+    }
 }
