@@ -34,11 +34,7 @@ pub(crate) fn stop(common: &Common, home: &Home, output: &Output) -> Result<Exit
 }
 
 /// Stops what runs, and says so line by line. Gives who was stopped.
-pub(crate) fn stop_quietly(
-    common: &Common,
-    home: &Home,
-    output: &Output,
-) -> Result<Option<Holder>, Failure> {
+pub(crate) fn stop_quietly(common: &Common, home: &Home, output: &Output) -> Result<Option<Holder>, Failure> {
     let holder = match running(home).map_err(|error| lock_failure(home, &error))? {
         Running::Nothing => {
             output.line("Gateway is not running");
