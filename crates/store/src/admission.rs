@@ -63,8 +63,13 @@ impl Store {
                 let id = inbox::insert(connection, &message, conversation, None, now)?;
                 return Ok(AcceptOutcome::New(id, conversation));
             };
-            let (before, people) = recent(connection, conversation, &message.sender.id, refusal, since)?;
-            let parts = word(Refused { refusal, before, people, until });
+            let parts = if stands(connection, &message, "state = 'refused'")? {
+                // For another agent of the room; its sender knows.
+                Vec::new()
+            } else {
+                let (before, people) = recent(connection, conversation, &message.sender.id, refusal, since)?;
+                word(Refused { refusal, before, people, until })
+            };
             let id = inbox::insert(connection, &message, conversation, Some(refusal), now)?;
             outbox::insert(connection, &parts, now)?;
             Ok(AcceptOutcome::Refused(id, conversation, refusal, !parts.is_empty()))
@@ -93,6 +98,18 @@ pub(crate) fn known(
     )
 }
 
+/// Whether the same message is there like this, for whichever agent.
+fn stands(connection: &Connection, message: &NewMessage, how: &str) -> Result<bool, StoreError> {
+    let key = &message.key;
+    let found = first(
+        connection,
+        &format!("SELECT 1 FROM inbox WHERE connector = ?1 AND room = ?2 AND message = ?3 AND {how} LIMIT 1"),
+        params![key.connector.as_str(), key.room.as_str(), message.message.as_str()],
+        |_| Ok(()),
+    )?;
+    Ok(found.is_some())
+}
+
 /// Why a message is refused, if it is. Only one that is taken uses up its sender's rate.
 pub(crate) fn refusal(
     connection: &Connection,
@@ -102,6 +119,8 @@ pub(crate) fn refusal(
 ) -> Result<Option<(Refusal, Option<Timestamp>)>, StoreError> {
     let (connector, sender) = (&message.key.connector, &message.sender.id);
     let rate = match limits.rate {
+        // Taken for another agent of the room already: it is one message.
+        Some(_) if stands(connection, message, "state <> 'refused'")? => None,
         Some(rate) => Some(rate::take(used_until(connection, connector, sender)?, message.sent_at.0, rate)),
         None => None,
     };

@@ -238,6 +238,30 @@ async fn the_word_about_a_refusal_is_stored_with_it() {
     assert_eq!(store.counts().await.unwrap().outbox_pending, 3);
 }
 
+/// Two agents in one room.
+#[tokio::test]
+async fn a_message_for_two_agents_uses_the_rate_once_and_is_told_of_once() {
+    let store = Store::open_in_memory().unwrap();
+    let rate = Rate { messages: 1, per: std::time::Duration::from_secs(20) };
+    let limits = Admission { rate: Some(rate), ..Admission::default() };
+    let mut outcomes = Vec::new();
+    for (id, agent) in [("1", "one"), ("1", "two"), ("2", "one"), ("2", "two")] {
+        let mut new = of("r", id, "a", 1_000);
+        new.key.agent = agent.into();
+        let key = format!("{id}{agent}");
+        let word = move |_: Refused| vec![crate::support::part("r", &key, None)];
+        outcomes.push(store.admit(new, limits, None, NOW, NOW, word).await.unwrap());
+    }
+    let told: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| match outcome {
+            AcceptOutcome::Refused(.., told) => Some(*told),
+            AcceptOutcome::New(..) | AcceptOutcome::Known(..) => None,
+        })
+        .collect();
+    assert_eq!(told, [None, None, Some(true), Some(false)]);
+}
+
 #[tokio::test]
 async fn what_waits_is_shown_up_to_a_size_and_begun_as_one() {
     let store = Store::open_in_memory().unwrap();
