@@ -12,7 +12,8 @@ heard = []
 for line in sys.stdin:
     told = json.loads(line)
     if told["type"] == "turn":
-        heard.append(told["prompt"].splitlines()[-1])
+        # In a room the prompt begins with who said it, in brackets.
+        heard.append(told["prompt"].splitlines()[-1].split("] ")[-1])
         for word in f"I was told {len(heard)} things, and at last: {heard[-1]}".split(" "):
             say(type="text", text=word + " ")
         say(type="done")

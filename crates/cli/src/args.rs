@@ -45,6 +45,11 @@ pub(crate) struct Common {
 pub(crate) enum Command {
     /// Talk to an agent in this terminal: needs no account, no server and no configuration
     Chat(ChatArgs),
+    /// Ask an agent once, without a gateway
+    #[command(
+        after_help = "Exit code: 0 answered; 1 could not be asked; 3 the agent ended its turn otherwise; 4 it took too long; 130 interrupted.\n\nExamples:\n  agent-chat-gateway ask What changed since yesterday?\n  git diff | agent-chat-gateway ask --agent claude -"
+    )]
+    Ask(AskArgs),
     /// Run the gateway in the foreground
     Run,
     /// Start the gateway in the background
@@ -141,6 +146,22 @@ pub(crate) struct ChatArgs {
     /// Forget the session of an earlier chat in this directory
     #[arg(long)]
     pub(crate) new: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AskArgs {
+    /// What to ask; `-` reads it from standard input
+    #[arg(value_name = "PROMPT", required = true)]
+    pub(crate) prompt: Vec<String>,
+    /// Which agent of the configuration [default: the first]; without a configuration as in `chat`
+    #[arg(long, value_name = "AGENT")]
+    pub(crate) agent: Option<String>,
+    /// Go on with an earlier session, as `--json` told its id
+    #[arg(long, value_name = "ID")]
+    pub(crate) session: Option<String>,
+    /// Where the agent works [default: as configured; without a configuration the current directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Args)]

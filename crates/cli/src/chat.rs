@@ -3,7 +3,7 @@
 //! Owns the order of such a chat: which agent, a configuration made of defaults, the gateway, the conversation. Must
 //! never go round the gateway: what is typed takes the way of every message, through inbox, turn and outbox.
 
-mod choose;
+pub(crate) mod choose;
 mod conversation;
 mod lines;
 mod screen;

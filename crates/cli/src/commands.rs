@@ -1,5 +1,6 @@
 //! One file per group of commands: each asks somebody and says what came back.
 
+pub(crate) mod ask;
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod config;

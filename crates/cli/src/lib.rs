@@ -54,7 +54,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command, common: &args::Common, output: &Output) -> Result<ExitCode, Failure> {
-    use commands::{audit, backup, config, control, import, logs, policy, restore, send, start, status, stop};
+    use commands::{ask, audit, backup, config, control, import, logs, policy, restore, send, start, status, stop};
 
     // These need no home.
     match &command {
@@ -65,6 +65,7 @@ fn run(command: Command, common: &args::Common, output: &Output) -> Result<ExitC
     let home = home::Home::resolve(common)?;
     match command {
         Command::Chat(chat) => chat::chat(common, &home, &chat, output),
+        Command::Ask(args) => ask::ask(common, &home, &args, output),
         Command::Run => daemon::foreground(common, &home, output),
         Command::Daemon { wait } => Ok(daemon::detached(common, &home, wait)),
         Command::Start { wait } => start::start(common, &home, wait, output),

@@ -6,7 +6,7 @@ use std::process::{ChildStdin, ChildStdout, Stdio};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::harness::{Guarded, TestHome};
+use crate::harness::{Guarded, TestHome, wait_for};
 
 fn configured(connectors: &str) -> TestHome {
     let home = TestHome::new();
@@ -82,7 +82,7 @@ fn a_message_on_standard_input_is_answered_on_standard_output() {
     let status = home.run(&["status", "--json"]).json();
     assert_eq!(status["status"]["connectors"][0]["link"], "connected", "{status}");
     drop(link.stdin);
-    crate::harness::wait_for("the connector to know", || {
+    wait_for("the connector to know", || {
         home.run(&["status", "--json"]).json()["status"]["connectors"][0]["link"] == "refused"
     });
     assert_eq!(home.run(&["stop"]).code, 0);
@@ -116,4 +116,56 @@ fn two_cannot_share_one_pair_of_streams() {
     ✗ [root]/config.yaml: 1 error(s)
       - [root]/config.yaml: connectors: only one connector may talk over standard input and output (these would: 's', 't'); set 'command' for the others
     ");
+}
+
+/// The examples of the documentation, together: a platform and an agent in Python.
+#[test]
+fn a_notebook_is_a_room_and_a_script_answers_in_it() {
+    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/script");
+    let example = |name: &str| examples.join(name).canonicalize().unwrap().to_str().unwrap().to_owned();
+    let home = TestHome::new();
+    std::fs::create_dir_all(home.root().join("work")).unwrap();
+    let book = home.root().join("book.txt");
+    home.write(
+        "config.yaml",
+        &json!({
+            "dialect": "0.5",
+            "connectors": [{
+                "name": "book", "type": "script", "command": ["python3", example("notebook.py"), book],
+                "idempotent": true, "require_mention": false, "allowed_users": {"owners": ["alice"]},
+            }],
+            "agents": {"memory": {
+                "type": "script", "command": ["python3", example("memory.py")], "per_turn": false,
+                "working_directory": "work",
+            }},
+            "watchers": [{"name": "w", "connector": "book", "room": "notebook", "agent": "memory"}],
+        })
+        .to_string(),
+    );
+    home.write("book.txt", "A note.\nalice: buy milk\nbob: me too\n");
+    home.start();
+    let read = || std::fs::read_to_string(&book).unwrap();
+    wait_for("the first answer", || read().contains("I was told 1 things, and at last: buy milk"));
+    let mut file = std::fs::OpenOptions::new().append(true).open(&book).unwrap();
+    writeln!(file, "alice: and bread").unwrap();
+    wait_for("the second answer", || read().contains("I was told 2 things, and at last: and bread"));
+    assert!(!read().contains("me too\n["), "bob has no role: {}", read());
+    assert_eq!(home.run(&["stop"]).code, 0);
+    let before = read();
+    home.start();
+    writeln!(file, "alice: once more").unwrap();
+    // A new process has forgotten, and nothing old is answered again.
+    wait_for("the third answer", || read().contains("I was told 1 things, and at last: once more"));
+    assert!(read().starts_with(&before), "{}", read());
+    assert_eq!(read().matches("I was told").count(), 3, "{}", read());
+}
+
+#[test]
+fn the_documentation_shows_the_examples_as_they_are() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let text = std::fs::read_to_string(root.join("docs/script.md")).unwrap();
+    for name in ["disk.sh", "memory.py"] {
+        let example = std::fs::read_to_string(root.join("examples/script").join(name)).unwrap();
+        assert!(text.contains(&example), "docs/script.md shows another {name}");
+    }
 }

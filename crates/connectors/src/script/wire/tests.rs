@@ -1,3 +1,5 @@
+//! The lines by table: what is taken, what is refused and in which words, and that none makes it panic.
+
 use proptest::prelude::*;
 
 use super::*;
