@@ -85,13 +85,12 @@ impl Stage {
     pub(super) async fn served(&self) -> Result<(), Failure> {
         let deadline = Instant::now() + FIRST;
         loop {
-            let status = self.desk.status().await?;
-            let watchers = status["watchers"].as_array();
-            if watchers.is_some_and(|all| !all.is_empty() && all.iter().all(|one| one["active"] == true)) {
+            let list = self.desk.command(&["list"]).await?;
+            if list.stdout.matches("[active]").count() == self.rooms.len() {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(format!("the rooms are not served within {FIRST:?}: {status}").into());
+                return Err(format!("the rooms are not served within {FIRST:?}: {list:?}").into());
             }
             sleep(LOOK).await;
         }
