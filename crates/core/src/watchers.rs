@@ -35,6 +35,8 @@ pub(crate) struct Watchers {
     by_name: HashMap<WatcherName, usize>,
     /// Those of configured rooms, by the word for the room, without `#`.
     by_word: HashMap<(ConnectorName, String), Vec<usize>>,
+    /// The words for configured rooms, in order.
+    words: HashMap<ConnectorName, BTreeSet<String>>,
     patterns: Vec<Arc<WatcherConfig>>,
     paused: BTreeSet<WatcherName>,
     allowed: HashMap<ConnectorName, Vec<String>>,
@@ -74,6 +76,7 @@ impl Watchers {
         if let WatchedRoom::Named(word) = &watcher.config.room {
             let key = (connector.clone(), plain(word).to_owned());
             self.by_word.entry(key).or_default().push(self.next);
+            self.words.entry(connector.clone()).or_default().insert(watcher.room_name.clone());
         }
         self.by_name.entry(watcher.name.clone()).or_insert(self.next);
         self.all.insert(self.next, watcher);
@@ -82,13 +85,7 @@ impl Watchers {
 
     /// The rooms named for a connector.
     pub(crate) fn named_rooms(&self, connector: &ConnectorName) -> Vec<String> {
-        let names: BTreeSet<String> = self
-            .all
-            .values()
-            .filter(|w| w.config.connector == *connector && matches!(w.config.room, WatchedRoom::Named(_)))
-            .map(|w| w.room_name.clone())
-            .collect();
-        names.into_iter().collect()
+        self.words.get(connector).into_iter().flatten().cloned().collect()
     }
 
     /// Whether every room of the connector's account is served.
@@ -169,8 +166,9 @@ impl Watchers {
 
     /// Notes why a named room is not served, or that it is.
     pub(crate) fn trouble(&mut self, connector: &ConnectorName, room_name: &str, reason: Option<&str>) {
-        for watcher in self.all.values_mut() {
-            if watcher.config.connector == *connector && watcher.room_name == room_name {
+        let key = (connector.clone(), plain(room_name).to_owned());
+        for index in self.by_word.get(&key).into_iter().flatten() {
+            if let Some(watcher) = self.all.get_mut(index).filter(|watcher| watcher.room_name == room_name) {
                 watcher.trouble = reason.map(str::to_owned);
             }
         }
@@ -340,6 +338,21 @@ mod tests {
             ["a"],
             "a known room keeps its watcher"
         );
+    }
+
+    #[test]
+    fn trouble_is_noted_by_the_word_and_ends_when_the_room_is_there() {
+        let mut watchers = Watchers::new(&[entry("a", WatchedRoom::Named("#dev".into()))], &[], []);
+        let rc = ConnectorName::from("rc");
+        let trouble = |watchers: &Watchers| watchers.get(&"a".into()).unwrap().trouble.clone();
+        assert_eq!(watchers.named_rooms(&rc), ["#dev"]);
+        watchers.trouble(&rc, "dev", Some("not the word"));
+        watchers.trouble(&"other".into(), "#dev", Some("not the connector"));
+        assert_eq!(trouble(&watchers), None);
+        watchers.trouble(&rc, "#dev", Some("gone"));
+        assert_eq!(trouble(&watchers).as_deref(), Some("gone"));
+        watchers.open(&rc, &room("1", "dev"));
+        assert_eq!(trouble(&watchers), None);
     }
 
     #[test]
