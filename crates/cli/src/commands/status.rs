@@ -129,24 +129,20 @@ fn reasons(refused: RefusedCounts) -> String {
 
 fn limits_line(limits: &LimitsLine) -> String {
     let most = |count: u32| if count == 0 { "no limit".to_owned() } else { count.to_string() };
-    let mut line = format!(
-        "turns {}, in a room {}; queue {}",
+    let rate = limits.rate_limit.map_or_else(String::new, |rate| {
+        let seconds = Duration::from_millis(rate.per_ms).as_secs_f64();
+        format!("; a person {} messages in {seconds} s", rate.messages)
+    });
+    let turn = limits.collect.map_or_else(
+        || "each message a turn".to_owned(),
+        |collect| format!("in one turn {} messages, {} characters", collect.messages, collect.characters),
+    );
+    format!(
+        "turns {}, in a room {}; queue {}{rate}; {turn}",
         limits.max_concurrent_turns,
         most(limits.max_turns_per_room),
         most(limits.max_queue_depth)
-    );
-    if let Some(rate) = limits.rate_limit {
-        let seconds = Duration::from_millis(rate.per_ms).as_secs_f64();
-        line.push_str(&format!("; a person {} messages in {seconds} s", rate.messages));
-    }
-    match limits.collect {
-        Some(collect) => line.push_str(&format!(
-            "; in one turn {} messages, {} characters",
-            collect.messages, collect.characters
-        )),
-        None => line.push_str("; each message a turn"),
-    }
-    line
+    )
 }
 
 fn connector_line(connector: &ConnectorLine, output: &Output) -> String {

@@ -32,7 +32,7 @@ impl<'a> Screen<'a> {
             AgentEvent::ToolFinished { is_error, .. } => self.show(Live::ToolDone { is_error: *is_error }),
             AgentEvent::End(end) => self.end(end.usage.as_ref()),
             AgentEvent::Question { text, options, .. } => {
-                self.show(Live::Message(&log::question(text, options)))
+                self.show(Live::Message(&log::question(text, options)));
             }
             AgentEvent::Thought
             | AgentEvent::Plan(_)
