@@ -25,8 +25,8 @@ const LOOK: Duration = Duration::from_millis(50);
 struct Burst {
     before: Option<f64>,
     peak: Option<f64>,
-    /// From the first word until the last is in the inbox.
-    taken_in: Duration,
+    /// From the first word until the last is in the inbox; after this many of them, if that takes too long.
+    taken_in: (usize, Duration),
     /// From the first word until the last answer is posted; after this many of them, if that takes too long.
     answered: (usize, Duration),
 }
@@ -42,15 +42,26 @@ pub(crate) async fn bursts(
     tell(&format!("burst: {name}"));
     let burst = burst(programs, rooms, messages).await?;
     let rate = |messages: usize, took: Duration| Some(Figure::once(count(messages) / took.as_secs_f64()));
-    let (answered, took) = burst.answered;
-    let left = messages - answered;
-    let unfinished = if left > 0 { format!(" ({left} were left)") } else { String::new() };
+    let (taken_in, taking) = burst.taken_in;
+    let (answered, answering) = burst.answered;
+    let unfinished = |done: usize| match messages.saturating_sub(done) {
+        0 => String::new(),
+        left => format!(" ({left} were left)"),
+    };
     Ok(vec![
         Row::new(format!("{name}: most memory, resident"), "MB", burst.peak.map(Figure::once))
             .target(Target::AtMost(MOST)),
         Row::new(format!("{name}: memory before"), "MB", burst.before.map(Figure::once)),
-        Row::new(format!("{name}: taken in per second"), "/s", rate(messages, burst.taken_in)),
-        Row::new(format!("{name}: answered per second{unfinished}"), "/s", rate(answered, took)),
+        Row::new(
+            format!("{name}: taken in per second{}", unfinished(taken_in)),
+            "/s",
+            rate(taken_in, taking),
+        ),
+        Row::new(
+            format!("{name}: answered per second{}", unfinished(answered)),
+            "/s",
+            rate(answered, answering),
+        ),
     ])
 }
 
@@ -82,7 +93,10 @@ async fn burst(programs: &Programs, rooms: usize, messages: usize) -> Result<Bur
         sleep(LOOK).await;
     };
     let peak = machine::peak(pid).or(peak);
-    let taken_in = taken_in.ok_or("not every message was taken in")?;
+    let taken_in = match taken_in {
+        Some(took) => (messages, took),
+        None => (looker.taken_in()?, begun.elapsed()),
+    };
     let refused =
         looker.number("SELECT COUNT(*) FROM inbox WHERE state NOT IN ('waiting', 'running', 'done')")?;
     if refused != 0 {

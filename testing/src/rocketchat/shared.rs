@@ -18,8 +18,9 @@ use super::faults::{FaultState, HELD_FOR};
 use super::session::{Out, Session};
 use super::world::World;
 
-/// Frames that may wait for one connection. A client that reads slower than this is cut.
-const QUEUE: usize = 20_000;
+/// Frames that may wait for one connection: three for each of ten thousand messages at once are no reason. A client that
+/// reads slower than this is cut.
+const QUEUE: usize = 100_000;
 /// Message frames of a connection that may be sent again.
 const REMEMBERED: usize = 50;
 
