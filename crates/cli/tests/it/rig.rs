@@ -7,7 +7,7 @@ use acg_testing::rocketchat::{AddUser, FakeServer, Options};
 use crate::harness::{Guarded, PASSWORD, TestHome, wait_for};
 
 /// A link that has been down for a while is tried again within this time.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct Rig {
     pub(crate) home: TestHome,
