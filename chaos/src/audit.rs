@@ -125,6 +125,8 @@ struct Asked<'a> {
     mark: String,
     tasks: Vec<Task>,
     post: &'a Post,
+    /// Its place in the platform's list.
+    at: usize,
 }
 
 /// A sign of an answer, and where it stands.
@@ -171,7 +173,7 @@ impl<'a> Scene<'a> {
             if let Some(first) = tasks.first() {
                 let mark = first.mark.clone();
                 scene.conversations.entry(scene.conversation(post)).or_default().push(mark.clone());
-                scene.asked.insert(mark.clone(), Asked { mark, tasks, post });
+                scene.asked.insert(mark.clone(), Asked { mark, tasks, post, at });
             }
         }
         scene

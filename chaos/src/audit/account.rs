@@ -10,6 +10,9 @@ use super::order;
 use super::words::{self, Kind};
 use super::{Conversation, Post, Report, Scene, Violation};
 
+/// A room is told that its queue is full at most every 30 seconds; and a little more, for posting it. Milliseconds.
+const SAID_AGAIN: i64 = 40_000;
+
 pub(super) fn check(scene: &Scene<'_>, report: &mut Report) {
     for post in scene.seen.posts.iter().filter(|post| post.ours) {
         match words::kind(&post.text) {
@@ -66,8 +69,8 @@ fn gathered(scene: &Scene<'_>) -> usize {
 struct Gaps<'a> {
     /// The places of the words that a turn ended badly.
     ended: Vec<usize>,
-    /// Whether anybody was told that they are not heard.
-    refused: bool,
+    /// The places of the words that somebody is not heard.
+    refused: Vec<usize>,
     conversation: Conversation<'a>,
     scene: &'a Scene<'a>,
 }
@@ -83,7 +86,8 @@ impl<'a> Gaps<'a> {
             .collect();
         // A room is told once for all its threads.
         let told = |post: &Post| post.room == conversation.0 && words::kind(&post.text) == Kind::Refused;
-        let refused = scene.rules.refusals && ours().any(|(_, post)| told(post));
+        let refused =
+            ours().filter(|(_, post)| scene.rules.refusals && told(post)).map(|(at, _)| at).collect();
         Self { ended, refused, conversation, scene }
     }
 
@@ -100,12 +104,21 @@ impl<'a> Gaps<'a> {
         for (place, mark) in unanswered.into_iter().enumerate() {
             if place < told {
                 report.counts.told += 1;
-            } else if self.refused {
+            } else if self.was_refused(mark) {
                 report.counts.refused += 1;
             } else {
                 report.add(Violation::Lost { mark: mark.to_owned(), room: room.clone() });
             }
         }
+    }
+
+    /// Whether the room was told about then: later, or a little before, as it is not told for every message.
+    fn was_refused(&self, mark: &str) -> bool {
+        let asked = &self.scene.asked[mark];
+        self.refused.iter().any(|at| {
+            let word = &self.scene.seen.posts[*at];
+            *at > asked.at || asked.post.at - word.at <= SAID_AGAIN
+        })
     }
 
     /// How many answers that begin between two places are not whole: each has a word of its own.

@@ -95,6 +95,10 @@ fn a_refusal_counts_only_where_the_queue_has_an_end() {
     let counts = check_by(&rules, &["say m1", "say m2", BUSY, "say m3", "< said(m1)"], &[]);
     assert_eq!((counts.answered, counts.refused), (1, 2));
     check_by(&rules, &["say m1"], &["lost"]);
+    let mut late = room(&["say m1", BUSY, "say m2"]);
+    assert!(report(&late, &rules).is_clean());
+    late.posts[2].at = 60_000;
+    assert_eq!(report(&late, &rules).found("lost"), 1);
 }
 
 #[test]

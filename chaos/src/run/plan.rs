@@ -34,7 +34,7 @@ impl Shape {
             rooms: (0..rooms).map(|room| room % 3 == 2).collect(),
             people: 4,
             collect: chance.percent(30),
-            queue: if chance.percent(25) { 4 } else { 0 },
+            queue: if chance.percent(25) { 10 } else { 0 },
             fresh_end: chance.percent(70),
         }
     }
@@ -100,6 +100,8 @@ pub struct Talk {
     chance: Chance,
     rooms: u64,
     people: u64,
+    /// Of a hundred messages, how many make the agent fail, by kind: a gathered turn fails as a whole.
+    failing: u64,
     /// Lines left of a burst into a room.
     burst: Option<(u64, usize)>,
 }
@@ -108,7 +110,8 @@ impl Talk {
     /// Drawn from the seed.
     pub fn of(seed: u64, shape: &Shape) -> Self {
         let chance = Chance::stream(seed, 2);
-        Self { chance, rooms: shape.rooms.len() as u64, people: shape.people as u64, burst: None }
+        let (rooms, people) = (shape.rooms.len() as u64, shape.people as u64);
+        Self { chance, rooms, people, failing: if shape.collect { 1 } else { 4 }, burst: None }
     }
 
     /// What is said next.
@@ -130,9 +133,9 @@ impl Talk {
             (12, Wish::Slow),
             (10, Wish::Long),
             (17, Wish::Tool),
-            (5, Wish::Crash),
-            (2, Wish::Hang),
-            (4, Wish::Garbage),
+            (self.failing, Wish::Crash),
+            (self.failing.div_ceil(2), Wish::Hang),
+            (self.failing, Wish::Garbage),
         ]);
         Line { after, room, person: number(chance.below(self.people)), in_thread: chance.percent(25), wish }
     }
