@@ -37,7 +37,7 @@ const ABILITIES: Abilities = Abilities {
     models: false,
     cost: true,
     mcp: false,
-    questions: false,
+    questions: true,
 };
 
 /// What is taken over from the gateway's own environment.
@@ -299,7 +299,10 @@ impl AgentBackend for ScriptBackend {
         let found = tokio::task::spawn_blocking(move || shared.program(&shared.env())).await;
         let found = found.map_err(|error| self.shared.unusable(error.to_string()))?;
         let program = found.map_err(|reason| self.shared.unusable(reason))?;
-        Ok(AgentInfo { version: format!("{} (script protocol {PROTOCOL})", program.display()), can: ABILITIES })
+        Ok(AgentInfo {
+            version: format!("{} (script protocol {PROTOCOL})", program.display()),
+            can: ABILITIES,
+        })
     }
 
     fn confinement(&self) -> Option<String> {

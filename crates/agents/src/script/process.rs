@@ -45,6 +45,10 @@ enum Command {
         id: PermissionId,
         decision: Decision,
     },
+    Reply {
+        id: PermissionId,
+        text: Option<String>,
+    },
     Cancel,
     /// Answered if the program still runs between turns; dropped if not.
     Check(oneshot::Sender<()>),
@@ -138,6 +142,10 @@ impl Process {
 
     pub(crate) async fn answer(&self, id: PermissionId, decision: Decision) -> Result<(), AgentError> {
         self.send(Command::Answer { id, decision }).await
+    }
+
+    pub(crate) async fn reply(&self, id: PermissionId, text: Option<String>) -> Result<(), AgentError> {
+        self.send(Command::Reply { id, text }).await
     }
 
     pub(crate) async fn cancel(&self) -> Result<(), AgentError> {
@@ -275,6 +283,11 @@ impl Task {
                     self.backlog.extend(event.map(Ok));
                 }
             }
+            Some(Command::Reply { id, text }) => {
+                if let Some(line) = self.machine.reply(&id, text.as_deref()) {
+                    self.write(&line);
+                }
+            }
             Some(Command::Cancel) => {
                 if let Some(line) = self.machine.cancel() {
                     self.write(&line);
@@ -332,7 +345,10 @@ impl Task {
     fn wrote(&mut self, count: usize) {
         if count == 0 {
             self.stdin = None;
-            self.waiting = None;
+            // It may have answered without reading all of its turn; if not, how it ended is told as an event.
+            if let Some(written) = self.waiting.take() {
+                let _gone = written.send(());
+            }
             return;
         }
         self.out.drain(..count);

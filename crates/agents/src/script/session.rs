@@ -120,6 +120,10 @@ impl AgentSession for ScriptSession {
         self.process()?.answer(id.clone(), decision).await
     }
 
+    async fn reply(&mut self, id: &PermissionId, text: Option<&str>) -> Result<(), AgentError> {
+        self.process()?.reply(id.clone(), text.map(str::to_owned)).await
+    }
+
     async fn cancel(&mut self) {
         if !self.running {
             return;

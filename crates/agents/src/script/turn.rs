@@ -3,7 +3,7 @@
 //! Pure. Owns which questions are open, and that each ends. Whatever comes outside a turn is a fault: it would be taken
 //! for part of the next one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use acg_types::{AgentEvent, AgentName, Decision, EndReason, TurnEnd};
 
@@ -36,6 +36,8 @@ pub(crate) struct Machine {
     begun: bool,
     text: String,
     open: BTreeMap<String, Open>,
+    /// Questions to people that were not answered.
+    questions: BTreeSet<String>,
 }
 
 impl Machine {
@@ -47,6 +49,7 @@ impl Machine {
             begun: false,
             text: String::new(),
             open: BTreeMap::new(),
+            questions: BTreeSet::new(),
         }
     }
 
@@ -99,6 +102,13 @@ impl Machine {
                 let call = wire::call(&self.agent, &id, &name, &raw).map_err(Fault::Protocol)?;
                 events.push(AgentEvent::ToolStarted(call.clone()));
                 events.push(AgentEvent::Permission { id, call, whole: true, deferrable: false });
+            }
+            Said::Question { id, text, options } => {
+                self.flush(&mut events);
+                if self.questions.len() >= MAX_OPEN || !self.questions.insert(id.clone()) {
+                    return Err(Fault::Protocol(format!("the question {id:?} is one too many")));
+                }
+                events.push(AgentEvent::Question { id, text, options });
             }
             Said::ToolDone { id, is_error } => match self.open.get(&id) {
                 Some(Open::Allowed) => {
@@ -156,6 +166,11 @@ impl Machine {
         Some((Told::Decision { id, allow: false, reason: Some(reason) }.line(), Some(finished)))
     }
 
+    /// The line for the answer to a question. Nothing if it is not open (any more).
+    pub(crate) fn reply(&mut self, id: &str, text: Option<&str>) -> Option<String> {
+        self.questions.remove(id).then(|| Told::Reply { id, text }.line())
+    }
+
     /// The message under way is whole.
     fn flush(&mut self, events: &mut Vec<AgentEvent>) {
         let text = std::mem::take(&mut self.text);
@@ -177,6 +192,7 @@ impl Machine {
                 Open::Allowed => AgentEvent::ToolFinished { call_id: id, is_error: false },
             });
         }
+        self.questions.clear();
         self.running = false;
         let reason = if self.cancelled { EndReason::Cancelled } else { reason };
         events.push(AgentEvent::End(TurnEnd { reason, text: None, error, usage }));
@@ -255,6 +271,18 @@ mod tests {
         events(&mut machine, &[r#"{"type":"tool","id":"2","name":"X","params":{}}"#]);
         let (line, _) = machine.answer("2", &Decision::OwnSettings).unwrap();
         assert!(line.contains(r#""allow":false"#), "{line}");
+    }
+
+    #[test]
+    fn a_question_is_answered_once() {
+        let mut machine = machine();
+        let question = r#"{"type":"question","id":"1","text":"Tea?","options":["yes","no"]}"#;
+        let events = machine.line(question.as_bytes()).unwrap();
+        assert!(
+            matches!(&events[..], [AgentEvent::Question { text, options, .. }] if text == "Tea?" && options.len() == 2)
+        );
+        assert_eq!(machine.reply("1", None).unwrap(), r#"{"type":"reply","id":"1","text":null}"#);
+        assert_eq!(machine.reply("1", Some("yes")), None);
     }
 
     #[test]

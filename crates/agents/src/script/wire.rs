@@ -56,6 +56,8 @@ pub(crate) enum Told<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<&'a str>,
     },
+    /// What came of a question. Without a text it was put to the room, and the answer comes as the next turn.
+    Reply { id: &'a str, text: Option<&'a str> },
     /// The turn is to be ended.
     Cancel,
 }
@@ -79,6 +81,8 @@ pub(crate) enum Said {
     Thought,
     /// A tool is asked for.
     Tool { id: String, name: String, raw: Box<RawValue> },
+    /// People are asked something.
+    Question { id: String, text: String, options: Vec<String> },
     /// An allowed tool has a result.
     ToolDone { id: String, is_error: bool },
     /// The turn is over.
@@ -117,6 +121,7 @@ struct Line {
     usage: Option<Spent>,
     message: Option<String>,
     reason: Option<Failure>,
+    options: Option<Vec<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -154,12 +159,14 @@ impl Line {
             ("usage", self.usage.is_some()),
             ("message", self.message.is_some()),
             ("reason", self.reason.is_some()),
+            ("options", self.options.is_some()),
         ];
         let kind = self.kind.clone();
         let may: &[&str] = match kind.as_str() {
             "text" | "message" => &["text"],
             "thought" | "unknown_session" => &[],
             "tool" => &["id", "name", "params"],
+            "question" => &["id", "text", "options"],
             "tool_done" => &["id", "error"],
             "done" => &["text", "usage"],
             "error" => &["message", "reason"],
@@ -182,6 +189,11 @@ impl Line {
                 let id = name("id", self.id.ok_or_else(|| missing("id"))?)?;
                 Ok(Said::Tool { id, name: name("name", self.name.ok_or_else(|| missing("name"))?)?, raw })
             }
+            "question" => Ok(Said::Question {
+                id: name("id", self.id.ok_or_else(|| missing("id"))?)?,
+                text: self.text.ok_or_else(|| missing("text"))?,
+                options: self.options.unwrap_or_default(),
+            }),
             "tool_done" => Ok(Said::ToolDone {
                 id: name("id", self.id.ok_or_else(|| missing("id"))?)?,
                 is_error: self.error.unwrap_or(false),

@@ -138,6 +138,30 @@ async fn it_is_told_everything_about_its_turn_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn people_can_be_asked_something() {
+    let script = r#"read -r t; printf '{"type":"question","id":"1","text":"Tea?","options":["yes"]}\n'
+        IFS= read -r reply; printf '%s\n' "$reply" > reply; printf '{"type":"done"}\n'"#;
+    let scene = Scene::shell(script);
+    let mut open = scene.backend.open(spec(&session("s1"))).await.unwrap();
+    open.prompt(&"x".into()).await.unwrap();
+    let Ok(AgentEvent::Question { id, text, .. }) = next(&mut open).await else { panic!() };
+    assert_eq!(text, "Tea?");
+    open.reply(&id, None).await.unwrap();
+    assert!(matches!(next(&mut open).await, Ok(AgentEvent::End(_))));
+    assert_eq!(scene.file("reply"), "{\"type\":\"reply\",\"id\":\"1\",\"text\":null}\n");
+    scene.backend.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_program_may_answer_without_reading_all_of_its_turn() {
+    let scene = Scene::shell(r#"sleep 0.1; printf '{"type":"done","text":"whatever"}\n'"#);
+    let mut open = scene.backend.open(spec(&session("s1"))).await.unwrap();
+    let long = "x".repeat(1024 * 1024);
+    assert_eq!(turn(&mut open, &long, &Decision::Allow).await.messages, ["whatever"]);
+    scene.backend.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_turn_that_is_cancelled_ends_with_everything_it_started() {
     let scene = Scene::shell(
         r#"read -r turn; trap '' TERM; sleep 600 & echo $! > child; printf '{"type":"thought"}\n'; wait; sleep 600"#,
