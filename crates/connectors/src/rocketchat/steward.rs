@@ -134,6 +134,10 @@ impl Steward {
     }
 
     async fn list(&mut self) -> Result<(), Trouble> {
+        if self.last_alive.is_none() {
+            // The rooms begin here. If this run dies before they are opened, the next one must know it.
+            self.intake.alive(self.first).await?;
+        }
         let subscriptions = self.shared.account.subscriptions().await?;
         self.shared.directory().replace(&subscriptions);
         let changed = match self.last_alive {
