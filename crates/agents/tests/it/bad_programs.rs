@@ -75,6 +75,22 @@ printf '%s\n' '{"type":"assistant","message":{"content":[{"type":"text","text":"
     backend.shutdown().await;
 }
 
+/// Its last words and the news of its end come by two ways, in any order.
+#[tokio::test]
+async fn what_a_program_says_just_before_it_ends_counts() {
+    let words = r#"read -r line
+printf '%s\n' '{"type":"command_lifecycle","state":"started","command_uuid":"'"$(printf '%s' "$line" | sed 's/.*"uuid":"\([^"]*\)".*/\1/')"'"}' '{"type":"result","subtype":"success","is_error":false,"result":"all of it"}'"#;
+    let home = Home::with_script(&answering(GOOD, words)).await;
+    let backend = home.backend();
+    for _ in 0..20 {
+        let id = backend.new_session_id().unwrap();
+        let mut session = backend.open(spec(&id)).await.unwrap();
+        let seen = turn(&mut session, "hi", &Decision::Allow).await;
+        assert_eq!((seen.end.reason, seen.end.text.as_deref()), (EndReason::Completed, Some("all of it")));
+    }
+    backend.shutdown().await;
+}
+
 #[tokio::test]
 async fn garbage_in_a_turn_ends_the_process_and_the_turn() {
     for (rest, expected) in [

@@ -74,6 +74,8 @@ pub(super) struct Task<M: Machine> {
     events: mpsc::Sender<Result<AgentEvent, AgentError>>,
     backlog: VecDeque<Result<AgentEvent, AgentError>>,
     stopping: Stopping,
+    /// It has ended without being told to: what it said last counts, also where its end is heard of first.
+    went_by_itself: bool,
     deadline: Option<Instant>,
     exit: Option<String>,
 }
@@ -108,6 +110,7 @@ impl<M: Machine> Task<M> {
             events,
             backlog: VecDeque::new(),
             stopping: Stopping::No,
+            went_by_itself: false,
             deadline: None,
             exit: None,
         };
@@ -133,7 +136,7 @@ impl<M: Machine> Task<M> {
                     self.wrote(wrote.unwrap_or_default());
                 }
                 line = self.stdout.next(), if !self.stdout_over && self.backlog.len() < BACKLOG => match line {
-                    Ok(Some(_)) if stopping => {}
+                    Ok(Some(_)) if stopping && !self.went_by_itself => {}
                     Ok(Some(line)) => {
                         let effects = self.machine.line(&line);
                         self.apply(effects);
@@ -159,6 +162,7 @@ impl<M: Machine> Task<M> {
                 },
                 status = self.child.wait(), if self.exit.is_none() => {
                     self.exit = Some(status.map_or_else(|error| error.to_string(), |status| status.to_string()));
+                    self.went_by_itself = !stopping;
                     self.stopping = Stopping::Ending;
                     self.deadline = Some(Instant::now() + DRAIN);
                 }
