@@ -53,6 +53,7 @@ const fn posting(platform: Platform, held: Held) -> Case {
 
 rows! {
     rocket_frame_received: rocket(Point::FrameReceived, 0);
+    rocket_frame_received_before_its_room_is_known: rocket_in(Scene::Unlisted, Point::FrameReceived);
     rocket_normalised: rocket(Point::Normalised, 0);
     rocket_inbox_committed: rocket(Point::InboxCommitted, 0);
     rocket_inbox_committed_later: rocket(Point::InboxCommitted, 4);

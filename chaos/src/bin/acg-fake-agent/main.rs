@@ -11,6 +11,7 @@ use std::env;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use acg_chaos::journal::{self, Entry, What};
 use serde_json::json;
@@ -57,6 +58,8 @@ fn run() -> io::Result<ExitCode> {
         let words = format!("No conversation found with session ID: {session}");
         pipes.send(&json!({"type": "result", "subtype": "error_during_execution", "is_error": true,
             "num_turns": 0, "session_id": session, "errors": [words]}))?;
+        // As long as the real program takes to end.
+        pipes.hear(Some(Duration::from_millis(50)));
         return Ok(complain(&words));
     }
     let role = env::var("ACG_ROLE").unwrap_or_default();

@@ -34,6 +34,8 @@ pub(super) enum Scene {
     Known,
     /// One message in a room whose session is new.
     New,
+    /// The very first run: it is connected and knows no room yet.
+    Unlisted,
     /// A message that comes while the one before it waits for people.
     Waiting,
     /// A tool whose question outlives the agent's process, and is answered then.
@@ -140,6 +142,7 @@ pub(super) async fn check(case: Case) {
     };
     let deadly = Orders { kill, ..case.orders() };
     let first = if known { case.orders() } else { deadly.clone() };
+    stage.hide_rooms(case.scene == Scene::Unlisted);
     let gateway = stage.start(&desk, first);
     let mut run = Run {
         case,
@@ -166,6 +169,7 @@ pub(super) async fn check(case: Case) {
     run.speak().await;
     run.until_killed().await;
     run.stage.hold(None);
+    run.stage.hide_rooms(false);
     run.speak_to_nobody();
     run.gateway = run.stage.start(&run.desk, case.orders());
     run.connected().await;
@@ -200,7 +204,7 @@ impl Run {
                     self.ask(room, words);
                 }
             }
-            Scene::Known | Scene::New => self.ask("north", "slow m1"),
+            Scene::Known | Scene::New | Scene::Unlisted => self.ask("north", "slow m1"),
             Scene::Tool => self.ask("north", "tool m1"),
             Scene::Waiting => {
                 self.ask("north", "tool m1");

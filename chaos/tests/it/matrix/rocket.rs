@@ -59,6 +59,12 @@ impl Rocket {
         faults.delay_rest(SEND, if held == Some(Held::Lost) { FOR_EVER } else { Duration::ZERO });
     }
 
+    /// From now on the account's rooms are not told; or they are, again.
+    pub(super) fn hide_rooms(&self, hidden: bool) {
+        let delay = if hidden { FOR_EVER } else { Duration::ZERO };
+        self.server.faults().delay_rest("subscriptions.get", delay);
+    }
+
     pub(super) fn has_applied(&self) -> bool {
         !self.server.record().calls(SEND).is_empty()
     }

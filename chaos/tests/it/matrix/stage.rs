@@ -109,6 +109,14 @@ impl Stage {
         }
     }
 
+    /// From now on a gateway cannot learn which rooms there are, where it asks for that; or it can, again.
+    pub(super) fn hide_rooms(&self, hidden: bool) {
+        match self {
+            Self::Rocket(rocket) => rocket.hide_rooms(hidden),
+            Self::Script(_) => {}
+        }
+    }
+
     /// Whether a post has reached the platform and is not answered. Rocket.Chat shows only one that it has applied.
     pub(super) async fn holds_one(&self, held: Held, attempts: u64) -> bool {
         match self {
