@@ -177,8 +177,7 @@ fn alive(connection: &Connection, connector: &ConnectorName, at: Timestamp) -> R
     change(
         connection,
         "INSERT INTO connectors (name, last_alive) VALUES (?1, ?2)
-         ON CONFLICT (name) DO UPDATE SET last_alive = excluded.last_alive
-         WHERE connectors.last_alive < excluded.last_alive",
+         ON CONFLICT (name) DO UPDATE SET last_alive = excluded.last_alive",
         params![connector.as_str(), at.0],
     )?;
     Ok(())

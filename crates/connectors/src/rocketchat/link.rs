@@ -23,7 +23,7 @@ use super::normalise::{self, Meaning, Reader};
 use super::rest::RestError;
 use super::room::{self, Common, Item, Mailbox, Meter};
 use super::shared::{Shared, Typing};
-use super::steward::{Ask, Steward, Tell};
+use super::steward::{Ask, Steward, Tell, by_the_clock_of};
 use crate::kit::ws::{self, FRAME_CAP, Socket};
 
 /// How often the link is noted to be alive, once everything is settled.
@@ -112,6 +112,8 @@ async fn prepare(shared: &Arc<Shared>, intake: &Arc<dyn Intake>) -> Result<(Link
     let version = account.server_version().await?;
     shared.board.version(version.as_deref());
     let last_alive = intake.last_alive().await?;
+    // The server's clock is known from its first answer.
+    let last_alive = last_alive.map(|at| by_the_clock_of(account.rest.server_now(), at));
     let me = account.me().await?;
     let login = account.login().await?;
     let socket = ws::open(&socket_url(account.rest.base()), &shared.tls).await.map_err(Ended::down)?;

@@ -31,6 +31,8 @@ const PAGE: u32 = 50;
 const FLUSH: Duration = Duration::from_secs(10);
 /// How often the id of somebody who reacted is looked up.
 const VOTE_LOOKUPS: u32 = 3;
+/// A change that is so much older than the mark is the sign of a clock that went back.
+const WENT_BACK: Duration = Duration::from_mins(1);
 /// A server's clock may be so far ahead of what we know of it.
 const AHEAD: Duration = Duration::from_mins(5);
 
@@ -187,6 +189,11 @@ impl Worker {
                 }
                 if let Some(cursor) = cursor {
                     self.cursor = cursor;
+                }
+                // The server's clock went back, or an old change came again: the room is read from there, should
+                // it have to be read.
+                if let Some(at) = changed.filter(|at| !behind && at.after(WENT_BACK) < self.cursor) {
+                    self.cursor = at;
                 }
                 Ok(())
             }

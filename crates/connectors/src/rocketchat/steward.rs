@@ -27,6 +27,14 @@ const AGAIN: Duration = Duration::from_mins(5);
 /// stream a little later than in the database.
 const MARGIN: Duration = Duration::from_mins(1);
 
+/// How far back is looked where the server's clock went back: nobody knows for how long the account was away.
+const WENT_BACK: Duration = Duration::from_hours(24);
+
+/// The last live moment, as the clock that the server has `now` counts. Pure.
+pub(crate) fn by_the_clock_of(now: Timestamp, last_alive: Timestamp) -> Timestamp {
+    if last_alive > now.after(MARGIN) { now.before(WENT_BACK) } else { last_alive }
+}
+
 /// What the link noticed.
 #[derive(Debug)]
 pub(crate) enum Ask {
@@ -186,7 +194,10 @@ impl Steward {
         // moment was noted, what was said since its beginning was missed all the same.
         let base = self.last_alive.unwrap_or(self.first);
         let start = joined.map_or(base, |joined| joined.max(base));
-        let Some(progress) = self.intake.open_room(&room, start).await? else { return Ok(()) };
+        let Some(mut progress) = self.intake.open_room(&room, start).await? else { return Ok(()) };
+        // A mark beyond the last live moment may come from a clock that has gone back since: what was said after that
+        // would lie before the mark. What is read again is known.
+        progress.cursor = self.last_alive.map_or(progress.cursor, |at| progress.cursor.min(at));
         // Without a last live moment, a room that was known before has an unknown gap.
         let behind = missed || (self.last_alive.is_none() && progress.start < self.begun);
         self.tell(Tell::Open { room, progress, behind }).await
@@ -310,5 +321,20 @@ impl Steward {
             Trouble::Rest(error) => warn!(connector = %self.shared.name, %error, "{what}"),
             Trouble::Intake(error) => warn!(connector = %self.shared.name, %error, "{what}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_beyond_the_servers_clock_is_not_believed() {
+        let now = Timestamp(1_000_000_000);
+        let by = |last_alive| by_the_clock_of(now, Timestamp(last_alive)).0;
+        assert_eq!(by(999_000_000), 999_000_000);
+        // The estimate of the server's clock is not exact.
+        assert_eq!(by(1_000_030_000), 1_000_030_000);
+        assert_eq!(by(1_000_600_000), 1_000_000_000 - 86_400_000);
     }
 }

@@ -112,6 +112,7 @@ async fn quiet_rooms_are_not_read_again() {
     Running::ready(&scene.by_password(), &intake).await.stop().await;
     assert_eq!(scene.server.record().calls("chat.syncMessages").len(), 0, "the first start begins at now");
     // As after a long night: what changed before is older than the margin.
+    scene.server.faults().clock_offset(120_000);
     let later = intake.state().alive.unwrap().after(std::time::Duration::from_mins(2));
     intake.state().alive = Some(later);
     let running = Running::start(&scene.by_password(), &intake);
@@ -144,6 +145,26 @@ async fn the_limits_of_an_ordinary_account_are_waited_for() {
     let refused =
         scene.server.record().calls("chat.syncMessages").iter().filter(|call| call.status == 429).count();
     assert!(refused <= rooms_of_all.len(), "{refused} refused calls");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_meanwhile_hides_nothing() {
+    let scene = Scene::new().await;
+    let intake = MemoryIntake::new(rooms(&["general"]));
+    let running = Running::ready(&scene.by_password(), &intake).await;
+    scene.server.faults().clock_offset(600_000);
+    // An answer tells the new time, and the room's mark goes with it.
+    scene.server.faults().cut_all();
+    running.until_link(Link::Retrying).await;
+    running.until_link(Link::Connected).await;
+    scene.say("@bot ahead");
+    running.until_texts(&["ahead"]).await;
+    running.stop().await;
+    scene.server.faults().clock_offset(0);
+    scene.say("@bot missed");
+    let running = Running::ready_again(&scene.by_password(), &intake).await;
+    running.until_texts(&["ahead", "missed"]).await;
+    running.stop().await;
 }
 
 #[tokio::test]
