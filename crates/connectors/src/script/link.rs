@@ -4,7 +4,6 @@
 //! in the middle, so what was read before a link ended is still dealt with.
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use acg_core::connector::{Inbound, Intake, IntakeError, Link, Reaction, Receipt, SendError, Wanted};
@@ -123,11 +122,10 @@ async fn write(
     mut lines: mpsc::Receiver<Line>,
     broken: &CancellationToken,
 ) {
-    while let Some(Line { mut text, begun }) = lines.recv().await {
-        if broken.is_cancelled() {
+    while let Some(Line { mut text, ticket }) = lines.recv().await {
+        if broken.is_cancelled() || !ticket.begin() {
             continue;
         }
-        begun.store(true, Ordering::SeqCst);
         text.push('\n');
         let written = timeout(WRITE, async {
             writer.write_all(text.as_bytes()).await?;

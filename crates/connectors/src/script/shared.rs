@@ -4,7 +4,7 @@
 //! is unknown.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,14 +33,37 @@ pub(crate) struct Options {
 #[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) text: String,
-    /// Set before the first byte of it is written.
-    pub(crate) begun: Arc<AtomicBool>,
+    pub(crate) ticket: Arc<Ticket>,
+}
+
+/// Whether a line is written: either it is begun, or it was taken back before; never both.
+#[derive(Debug, Default)]
+pub(crate) struct Ticket(AtomicU8);
+
+impl Ticket {
+    const WAITS: u8 = 0;
+    const BEGUN: u8 = 1;
+    const REVOKED: u8 = 2;
+
+    /// To be called before the first byte is written. False: it must not be.
+    pub(crate) fn begin(&self) -> bool {
+        self.leave(Self::BEGUN)
+    }
+
+    /// Takes the line back. False: it may have been written already.
+    fn revoke(&self) -> bool {
+        self.leave(Self::REVOKED)
+    }
+
+    fn leave(&self, to: u8) -> bool {
+        self.0.compare_exchange(Self::WAITS, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
 }
 
 /// A post that waits for its answer.
 #[derive(Debug)]
 struct Waiter {
-    begun: Arc<AtomicBool>,
+    ticket: Arc<Ticket>,
     answer: oneshot::Sender<Result<Receipt, SendError>>,
 }
 
@@ -149,10 +172,10 @@ impl Shared {
         };
         for (_, waiter) in waiting {
             let reason = "the other side ended before it acknowledged the post".to_owned();
-            let error = if waiter.begun.load(Ordering::SeqCst) {
-                SendError::Ambiguous { reason }
-            } else {
+            let error = if waiter.ticket.revoke() {
                 SendError::Retry { after: None, reason }
+            } else {
+                SendError::Ambiguous { reason }
             };
             drop(waiter.answer.send(Err(error)));
         }
@@ -163,17 +186,17 @@ impl Shared {
         self.put(told, limit, Arc::default()).await
     }
 
-    async fn put(&self, told: &Told, limit: Duration, begun: Arc<AtomicBool>) -> bool {
+    async fn put(&self, told: &Told, limit: Duration, ticket: Arc<Ticket>) -> bool {
         let Some(text) = self.line(told) else { return false };
         let Some(out) = self.state().out.clone() else { return false };
-        matches!(tokio::time::timeout(limit, out.send(Line { text, begun })).await, Ok(Ok(())))
+        matches!(tokio::time::timeout(limit, out.send(Line { text, ticket })).await, Ok(Ok(())))
     }
 
     /// Puts a line in the queue if there is a place at once.
     pub(crate) fn hint(&self, told: &Told) {
         let Some(text) = self.line(told) else { return };
         let Some(out) = self.state().out.clone() else { return };
-        drop(out.try_send(Line { text, begun: Arc::default() }));
+        drop(out.try_send(Line { text, ticket: Arc::default() }));
     }
 
     fn line(&self, told: &Told) -> Option<String> {
@@ -188,12 +211,12 @@ impl Shared {
 
     /// Tells about a post and waits for its answer.
     pub(crate) async fn post(&self, id: &MessageId, told: &Told) -> Result<Receipt, SendError> {
-        let begun = Arc::new(AtomicBool::new(false));
+        let ticket = Arc::<Ticket>::default();
         let (answer, mut answered) = oneshot::channel();
-        let waiter = Waiter { begun: Arc::clone(&begun), answer };
+        let waiter = Waiter { ticket: Arc::clone(&ticket), answer };
         self.state().waiting.insert(id.clone(), waiter);
         let limit = self.options.ack_timeout;
-        if !self.put(told, limit, Arc::clone(&begun)).await {
+        if !self.put(told, limit, Arc::clone(&ticket)).await {
             self.state().waiting.remove(id);
             return Err(SendError::Retry { after: None, reason: "the other side takes nothing".to_owned() });
         }
@@ -203,7 +226,10 @@ impl Shared {
         }
         match result {
             Ok(Ok(result)) => result,
-            // It may still be in the queue: then it is written later.
+            Ok(Err(_)) | Err(_) if ticket.revoke() => {
+                let reason = format!("the other side did not take the post within {limit:?}");
+                Err(SendError::Retry { after: None, reason })
+            }
             Ok(Err(_)) | Err(_) => Err(SendError::Ambiguous {
                 reason: format!("the other side did not acknowledge the post within {limit:?}"),
             }),
@@ -245,8 +271,9 @@ mod tests {
             let post = shared.post(&key, &message);
             let other = async {
                 let line = lines.recv().await.unwrap();
-                line.begun.store(written, Ordering::SeqCst);
+                assert!(!written || line.ticket.begin());
                 shared.detach();
+                assert!(!line.ticket.begin(), "never written after it was given up");
             };
             let (result, ()) = tokio::join!(post, other);
             assert_eq!(matches!(result, Err(SendError::Ambiguous { .. })), written, "{result:?}");
@@ -258,9 +285,18 @@ mod tests {
     async fn a_late_answer_changes_nothing() {
         let key = MessageId::new("k");
         let shared = shared(Duration::from_millis(10));
-        let _lines = shared.attach();
-        let result = shared.post(&key, &told()).await;
+        let mut lines = shared.attach();
+        let message = told();
+        let (result, line) = tokio::join!(shared.post(&key, &message), async {
+            let line = lines.recv().await.unwrap();
+            assert!(line.ticket.begin());
+            line
+        });
         assert!(matches!(result, Err(SendError::Ambiguous { .. })), "{result:?}");
+        drop(line);
+        let unread = shared.post(&key, &message).await;
+        assert!(matches!(unread, Err(SendError::Retry { .. })), "{unread:?}");
+        assert!(!lines.recv().await.unwrap().ticket.begin(), "it was taken back");
         assert!(!shared.answered(&key, Ok(Receipt { id: key.clone(), duplicate: false })));
     }
 
