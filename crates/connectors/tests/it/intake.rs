@@ -30,6 +30,8 @@ pub(crate) struct State {
     /// How often a message was offered and known already.
     pub(crate) known: usize,
     pub(crate) alive: Option<Timestamp>,
+    /// How often that was noted.
+    pub(crate) noted: usize,
     pub(crate) credential: Option<String>,
     /// Ids that the gateway made.
     pub(crate) own: BTreeSet<String>,
@@ -219,7 +221,9 @@ impl Intake for MemoryIntake {
     }
 
     async fn alive(&self, at: Timestamp) -> Result<(), IntakeError> {
-        self.state().alive = Some(at);
+        let mut state = self.state();
+        state.alive = Some(at);
+        state.noted += 1;
         self.changed();
         Ok(())
     }

@@ -111,9 +111,13 @@ impl Running {
 
     /// The same, with what an earlier run left.
     pub(crate) async fn ready_again(settings: &str, intake: &Arc<MemoryIntake>) -> Self {
-        let before = intake.state().alive;
+        // The very first run notes its beginning, too, before it has caught up.
+        let (is_first, before) = {
+            let state = intake.state();
+            (state.alive.is_none(), state.noted)
+        };
         let running = Self::start(settings, intake);
-        running.until("alive", |state| state.alive > before).await;
+        running.until("alive", |state| state.noted > before + usize::from(is_first)).await;
         running
     }
 
