@@ -93,6 +93,8 @@ pub(crate) struct Ddp {
     open_deletions: BTreeMap<RoomId, String>,
     wanted_deletions: BTreeSet<RoomId>,
     refused_deletions: BTreeSet<RoomId>,
+    /// Whether a look found nothing to subscribe to or to end; nothing has changed since.
+    deletions_settled: bool,
     /// No new one before.
     deletions_from: u64,
     window: VecDeque<u64>,
@@ -115,6 +117,7 @@ impl Ddp {
             open_deletions: BTreeMap::new(),
             wanted_deletions: BTreeSet::new(),
             refused_deletions: BTreeSet::new(),
+            deletions_settled: false,
             deletions_from: 0,
             window: VecDeque::new(),
         }
@@ -140,7 +143,10 @@ impl Ddp {
             }
             Input::Tick => self.tick(now, &mut effects),
             Input::Typing { room, thread, on } => self.typing(now, room, thread, on, &mut effects),
-            Input::Waiting(rooms) => self.wanted_deletions = rooms.iter().cloned().collect(),
+            Input::Waiting(rooms) => {
+                self.wanted_deletions = rooms.iter().cloned().collect();
+                self.deletions_settled = false;
+            }
         }
         if self.phase == Phase::Live {
             self.subscribe_deletions(now, &mut effects);
@@ -261,6 +267,7 @@ impl Ddp {
             self.end("the server ended the subscription to the account's messages", effects);
         } else if let Some(room) = self.deletions.remove(id) {
             self.open_deletions.remove(&room);
+            self.deletions_settled = false;
             let Some(error) = frame.get("error") else { return };
             if error.get("error").map(as_text).as_deref() == Some("too-many-requests") {
                 self.deletions_from = now + REFUSED_PAUSE_MS;
@@ -318,8 +325,13 @@ impl Ddp {
         })));
     }
 
+    /// Comes with every frame: ten thousand rooms that wait must not be looked through each time.
     fn subscribe_deletions(&mut self, now: u64, effects: &mut Vec<Effect>) {
-        if now < self.deletions_from {
+        if self.deletions_settled || now < self.deletions_from {
+            return;
+        }
+        let free = self.free(now, ALL_IN_WINDOW);
+        if free == 0 {
             return;
         }
         let missing: Vec<RoomId> = self
@@ -328,8 +340,10 @@ impl Ddp {
             .filter(|room| {
                 !self.open_deletions.contains_key(*room) && !self.refused_deletions.contains(*room)
             })
+            .take(free)
             .cloned()
             .collect();
+        self.deletions_settled = missing.len() < free;
         for room in missing {
             if !self.take(now, ALL_IN_WINDOW) {
                 break;
@@ -354,12 +368,17 @@ impl Ddp {
         }
     }
 
-    /// Takes a place in the window of paced frames, if one of the first `limit` is free.
-    fn take(&mut self, now: u64, limit: usize) -> bool {
+    /// How many of the first `limit` places in the window of paced frames are free.
+    fn free(&mut self, now: u64, limit: usize) -> usize {
         while self.window.front().is_some_and(|at| at + WINDOW_MS <= now) {
             self.window.pop_front();
         }
-        let free = self.window.len() < limit;
+        limit.saturating_sub(self.window.len())
+    }
+
+    /// Takes one of them, if there is one.
+    fn take(&mut self, now: u64, limit: usize) -> bool {
+        let free = self.free(now, limit) > 0;
         if free {
             self.window.push_back(now);
         }

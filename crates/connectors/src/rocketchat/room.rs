@@ -153,7 +153,8 @@ impl Worker {
                 flush_at = Some(tokio::time::Instant::now() + FLUSH);
             }
             if self.overflow.swap(false, Ordering::SeqCst) {
-                let result = self.catch_up().await;
+                // In a box: ten thousand idle rooms must not each hold the room for it.
+                let result = Box::pin(self.catch_up()).await;
                 self.common.meter.behind.fetch_sub(1, Ordering::SeqCst);
                 result?;
                 continue;
@@ -167,7 +168,7 @@ impl Worker {
                     continue;
                 }
             };
-            let result = self.live(item).await;
+            let result = Box::pin(self.live(item)).await;
             self.common.meter.queued.fetch_sub(1, Ordering::SeqCst);
             result?;
         }

@@ -8,8 +8,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use acg_core::connector::{Binding, Intake, IntakeError, RoomProgress};
+use acg_core::connector::{Binding, Intake, IntakeError, RoomProgress, Wanted};
 use acg_types::{Room, RoomId, RoomKind, Timestamp, UserId};
+use futures_util::TryStreamExt as _;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,9 @@ const AGAIN: Duration = Duration::from_mins(5);
 /// How much earlier than the last live moment a room's last change still counts as missed: a message is on the
 /// stream a little later than in the database.
 const MARGIN: Duration = Duration::from_mins(1);
+
+/// Rooms that are opened at the same time, so that they share commits.
+const OPENED_AT_ONCE: usize = 64;
 
 /// How far back is looked where the server's clock went back: nobody knows for how long the account was away.
 const WENT_BACK: Duration = Duration::from_hours(24);
@@ -159,18 +163,23 @@ impl Steward {
         };
         let waiting = self.intake.waiting_rooms().borrow().clone();
         let entries: Vec<Entry> = self.shared.directory().iter().cloned().collect();
-        for entry in entries {
-            let id = entry.room.id.clone();
-            let missed =
-                waiting.contains(&id) || changed.as_ref().is_none_or(|changed| changed.contains(&id));
-            self.open(&entry, missed).await?;
-        }
+        // Asked once, and many rooms at a time: each is a commit, which they then share.
+        let wanted = self.intake.wanted();
+        let (this, wanted) = (&*self, &wanted);
+        let waiting: HashSet<&RoomId> = waiting.iter().collect();
+        let opened = entries.iter().map(|entry| {
+            let id = &entry.room.id;
+            let missed = waiting.contains(id) || changed.as_ref().is_none_or(|changed| changed.contains(id));
+            this.open(wanted, entry, missed)
+        });
+        futures_util::stream::iter(opened.map(Ok::<_, Trouble>))
+            .try_for_each_concurrent(OPENED_AT_ONCE, |open| open)
+            .await?;
         self.tell(Tell::Listed).await
     }
 
     /// Offers a room to the core, if it is wanted.
-    async fn open(&self, entry: &Entry, missed: bool) -> Result<(), Trouble> {
-        let wanted = self.intake.wanted();
+    async fn open(&self, wanted: &Wanted, entry: &Entry, missed: bool) -> Result<(), Trouble> {
         let called = wanted.rooms.iter().find(|word| entry.is_called(word));
         let word = called.or_else(|| {
             let meant = self.shared.meant();
@@ -223,7 +232,7 @@ impl Steward {
         if known.as_ref().is_some_and(|known| known.room == entry.room) {
             return Ok(());
         }
-        let result = self.open(&entry, known.is_none()).await;
+        let result = self.open(&self.intake.wanted(), &entry, known.is_none()).await;
         if result.is_err() && known.is_none() {
             // So that the next message of the room asks again.
             self.shared.directory().remove(&entry.room.id);
