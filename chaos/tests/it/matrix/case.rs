@@ -338,7 +338,6 @@ impl Run {
         let told = audit::given_up(&text) == 1;
         match (self.case.interrupted, self.case.scene) {
             ("resume", _) if told => self.unheard.clone(),
-            ("resume", _) => BTreeSet::new(),
             ("ask", _) if told => BTreeSet::from(["m1".to_owned()]),
             ("drop", _) => BTreeSet::from(["m1".to_owned()]),
             _ => BTreeSet::new(),
@@ -407,6 +406,7 @@ impl Run {
         wrong.extend(audit::journal_faults(&self.desk.journal().unwrap(), &self.fates()));
         wrong.extend(self.doubt_faults(marked));
         wrong.extend(self.note_faults());
+        wrong.extend(self.policy_faults());
         if let Death::At(point, passes) = self.case.death
             && self.passed(point) <= passes
         {
@@ -415,6 +415,24 @@ impl Run {
         if !wrong.is_empty() {
             self.fail(&wrong.join("\n"));
         }
+    }
+
+    /// Whether a turn that is not to be gone on with was left alone, and the room told or not.
+    fn policy_faults(&self) -> Vec<String> {
+        let expected = match self.case.interrupted {
+            "ask" => 1,
+            "drop" => 0,
+            _ => return Vec::new(),
+        };
+        let text = audit::text_of(&self.stage.posts("north"));
+        let answered = self.fates().iter().any(|(task, fate)| task.mark == "m1" && *fate != Fate::Nothing);
+        if audit::given_up(&text) == expected && !answered {
+            return Vec::new();
+        }
+        vec![format!(
+            "by `{}` the turn is not gone on with, and the room is told {expected} times",
+            self.case.interrupted
+        )]
     }
 
     /// Whether an agent whose tool had run before the death was told so, and not given its prompt once more.

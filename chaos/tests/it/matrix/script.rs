@@ -105,7 +105,7 @@ async fn link(
         let new: String = {
             let bridge = lock(bridge);
             let fresh = bridge.said[told..].iter().filter(|said| !said.accepted);
-            let text = fresh.map(|said| format!("{}\n", said.line)).collect();
+            let text = fresh.flat_map(|said| [said.line.to_string(), "\n".to_owned()]).collect();
             told = bridge.said.len();
             text
         };
