@@ -97,6 +97,7 @@ rows! {
     rocket_posting_applied: posting(Platform::RocketChat, Held::Applied);
     rocket_posting_lost: posting(Platform::RocketChat, Held::Lost);
 
+    script_frame_received: script(Point::FrameReceived, 0);
     script_normalised: script(Point::Normalised, 0);
     script_inbox_committed: script(Point::InboxCommitted, 0);
     script_inbox_committed_later: script(Point::InboxCommitted, 4);
@@ -139,10 +140,8 @@ rows! {
 }
 
 /// Points that a connector does not have, and why.
-const NOT_THERE: &[(Platform, Point, &str)] = &[
-    (Platform::Script, Point::FrameReceived, "a line is a message as it comes: this is the point normalised"),
-    (Platform::Script, Point::CursorMoved, "it has no cursor: what was not accepted is said again"),
-];
+const NOT_THERE: &[(Platform, Point, &str)] =
+    &[(Platform::Script, Point::CursorMoved, "it has no cursor: what was not accepted is said again")];
 
 #[test]
 fn no_point_is_left_out() {

@@ -54,7 +54,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command, common: &args::Common, output: &Output) -> Result<ExitCode, Failure> {
-    use commands::{ask, audit, backup, config, control, import, logs, policy, restore, send, start, status, stop};
+    use commands::{
+        ask, audit, backup, config, control, import, logs, policy, restore, send, start, status, stop,
+    };
 
     // These need no home.
     match &command {

@@ -127,7 +127,7 @@ async fn an_outage_of_the_server_is_shown_and_made_up_for() {
     stack.server.faults().go_down().await;
     stack.say("@bot [[text:two]]").await;
     crate::harness::wait_for("the outage in status", || {
-        stack.home.run(&["status", "--json"]).json()["connectors"][0]["link"] != "connected"
+        stack.home.run(&["status", "--json"]).json()["status"]["connectors"][0]["link"] != "connected"
     });
     stack.server.faults().come_up().await;
     stack.until_replies(2).await;
