@@ -6,6 +6,7 @@
 pub mod claude;
 mod demo;
 mod kit;
+mod opencode;
 pub mod registry;
 mod script;
 

@@ -11,6 +11,7 @@ use acg_types::AgentName;
 use crate::claude::{ArgError, ClaudeBackend, ClaudeKind, ClaudeSettings};
 use crate::demo::{DemoBackend, DemoKind, DemoSettings};
 use crate::kit::lineage::Lineage;
+use crate::opencode::{OpenCodeBackend, OpenCodeKind, OpenCodeSettings};
 use crate::script::{ScriptBackend, ScriptKind, ScriptSettings};
 
 /// What every backend gets from the program it runs in.
@@ -53,7 +54,7 @@ pub enum BuildError {
 
 /// Every agent type, for the configuration.
 pub fn kinds() -> Vec<&'static dyn Kind> {
-    vec![&ClaudeKind, &DemoKind, &ScriptKind]
+    vec![&ClaudeKind, &DemoKind, &OpenCodeKind, &ScriptKind]
 }
 
 /// The backend of one configured agent. Starts nothing yet.
@@ -71,6 +72,11 @@ pub fn build(config: &AgentConfig, parts: BuildParts) -> Result<Arc<dyn AgentBac
             let settings = config.settings.as_ref().and_then(|settings| settings.get::<DemoSettings>());
             let settings = settings.ok_or_else(|| BuildError::NoSettings(agent.clone()))?.clone();
             Ok(Arc::new(DemoBackend::new(agent, settings, config.working_directory.clone())))
+        }
+        "opencode" => {
+            let settings = config.settings.as_ref().and_then(|settings| settings.get::<OpenCodeSettings>());
+            let settings = settings.ok_or(BuildError::NoSettings(agent))?.clone();
+            Ok(Arc::new(OpenCodeBackend::new(config, settings, parts)))
         }
         "script" => {
             let settings = config.settings.as_ref().and_then(|settings| settings.get::<ScriptSettings>());

@@ -32,6 +32,7 @@ use tempfile::TempDir;
 
 use super::confine::{self, Applied, Confinement};
 
+pub(crate) mod gate;
 pub(crate) mod strays;
 
 /// The hidden subcommand under which the binary must call [`main`].
@@ -58,6 +59,9 @@ const BECOME: &str = "--become";
 /// runtime is started.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut args = args.into_iter().peekable();
+    if args.next_if(|arg| arg == gate::FLAG).is_some() {
+        return ExitCode::from(gate::main(args));
+    }
     let becomes = args.next_if(|arg| arg == BECOME).is_some();
     let confinement = match confine::parse(&mut args) {
         Ok(confinement) => confinement,

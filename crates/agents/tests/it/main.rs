@@ -6,6 +6,7 @@ mod bad_programs;
 mod closed;
 #[cfg(target_os = "linux")]
 mod confine;
+mod conformance;
 mod deferred;
 mod hostile;
 mod kit;
@@ -13,6 +14,7 @@ mod launcher;
 mod lineage;
 mod offered;
 mod oneshot;
+mod opencode;
 mod script;
 mod sessions;
 mod tools;

@@ -1,0 +1,113 @@
+//! A prompt as the parts that OpenCode takes: its text, pictures with their bytes, other files by their address.
+//!
+//! The server reads a file that is named by its address without a question, so only files of the prompt are named.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use acg_core::agent::{Prompt, PromptFile};
+use serde_json::{Value, json};
+
+/// Largest picture that is sent with its bytes.
+const MAX_IMAGE: u64 = 8 * 1024 * 1024;
+
+/// The parts of a prompt. Blocks on the disk.
+pub(crate) fn parts(prompt: &Prompt) -> Vec<Value> {
+    let mut left = Vec::new();
+    let mut parts = Vec::new();
+    for file in &prompt.files {
+        match part(file) {
+            Some(part) => parts.push(part),
+            None => left.push(file.clone()),
+        }
+    }
+    // A file of another kind is named, to be read with a tool.
+    let text = Prompt { text: prompt.text.clone(), files: left }.text_naming_files();
+    parts.insert(0, json!({"type": "text", "text": text}));
+    parts
+}
+
+fn part(file: &PromptFile) -> Option<Value> {
+    let name: String = file.name.chars().filter(|c| !c.is_control()).take(200).collect();
+    let media = file.media_type.as_str();
+    let size = std::fs::metadata(&file.path).ok().filter(std::fs::Metadata::is_file)?.len();
+    if matches!(media, "image/png" | "image/jpeg" | "image/gif" | "image/webp" | "application/pdf")
+        && size <= MAX_IMAGE
+    {
+        let bytes = std::fs::read(&file.path).ok()?;
+        let url = format!("data:{media};base64,{}", base64(&bytes));
+        return Some(json!({"type": "file", "mime": media, "filename": name, "url": url}));
+    }
+    if media.starts_with("text/") || matches!(media, "application/json" | "application/xml") {
+        return Some(
+            json!({"type": "file", "mime": "text/plain", "filename": name, "url": address(&file.path)?}),
+        );
+    }
+    None
+}
+
+/// `file://` with everything but plain letters escaped.
+fn address(path: &Path) -> Option<String> {
+    let mut address = String::from("file://");
+    for byte in path.to_str()?.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.' | b'~') {
+            address.push(char::from(byte));
+        } else {
+            write!(address, "%{byte:02X}").ok()?;
+        }
+    }
+    Some(address)
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let (a, b, c) = (chunk[0], chunk.get(1).copied(), chunk.get(2).copied());
+        let sextets = [
+            Some(a >> 2),
+            Some((a & 3) << 4 | b.unwrap_or(0) >> 4),
+            b.map(|b| (b & 15) << 2 | c.unwrap_or(0) >> 6),
+            c.map(|c| c & 63),
+        ];
+        text.extend(sextets.map(|sextet| sextet.map_or('=', |at| char::from(LETTERS[usize::from(at)]))));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_and_paths_are_written_as_the_standards_say() {
+        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]
+        {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+        assert_eq!(base64(&[0xff, 0xfe, 0xfd]), "//79");
+        assert_eq!(address(Path::new("/a b/ü?#.txt")).unwrap(), "file:///a%20b/%C3%BC%3F%23.txt");
+    }
+
+    #[test]
+    fn each_kind_of_file_has_its_part() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, media: &str| {
+            let path = dir.path().join(name);
+            acg_types::fs::write_private(&path, b"abc").unwrap();
+            PromptFile { path, name: name.into(), media_type: media.into() }
+        };
+        let files = vec![
+            file("a.png", "image/png"),
+            file("b.txt", "text/plain"),
+            file("c.zip", "application/zip"),
+            PromptFile { path: "/nowhere".into(), name: "d".into(), media_type: "image/png".into() },
+        ];
+        let parts = parts(&Prompt { text: "look".into(), files });
+        assert_eq!(parts.len(), 3);
+        let text = parts[0]["text"].as_str().unwrap();
+        assert!(text.starts_with("look\n[Attached: c.zip") && text.contains("[Attached: d "), "{text}");
+        assert_eq!(parts[1]["url"], "data:image/png;base64,YWJj");
+        assert!(parts[2]["url"].as_str().unwrap().ends_with("/b.txt"));
+    }
+}
