@@ -267,12 +267,12 @@ fn is_new_enough(version: &str) -> bool {
 }
 
 /// Keeps the process: reads what it says so that it is never held up, and ends it.
-async fn keep(started: Started, agent: AgentName, ready: oneshot::Sender<String>, life: Life) {
+async fn keep(started: Started, agent: AgentName, told: oneshot::Sender<String>, life: Life) {
     let Started { mut child, stdin, stdout, control, registered } = started;
     drop(stdin);
     let (mut stderr, release) = control.into_split();
     let mut lines: Option<Lines<ChildStdout>> = Some(Lines::new(stdout, MAX_LINE));
-    let mut ready = Some(ready);
+    let mut told = Some(told);
     let mut tail = Tail::default();
     let (mut errors, mut stderr_over) = (Vec::with_capacity(4096), false);
     let exit = loop {
@@ -282,9 +282,9 @@ async fn keep(started: Started, agent: AgentName, ready: oneshot::Sender<String>
                     let line = String::from_utf8_lossy(&line).into_owned();
                     tracing::debug!(%agent, "opencode: {line}");
                     if let Some(address) = address(&line)
-                        && let Some(ready) = ready.take()
+                        && let Some(told) = told.take()
                     {
-                        let _gone = ready.send(address);
+                        let _gone = told.send(address);
                     }
                 }
                 None => lines = None,

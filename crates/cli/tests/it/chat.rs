@@ -125,7 +125,7 @@ fn scripts_speak_json_lines() {
 #[test]
 fn what_is_installed_and_cannot_be_used_is_said_with_what_to_do() {
     for (name, script, expected) in [
-        ("opencode", "#!/bin/sh\nexit 0\n", "OpenCode is installed, but this version cannot use it yet."),
+        ("opencode", "#!/bin/sh\necho broken >&2\nexit 3\n", "OpenCode cannot be used"),
         ("codex", "#!/bin/sh\nexit 0\n", "Codex is installed, but this version cannot use it yet."),
         ("gemini", "#!/bin/sh\nexit 0\n", "Gemini CLI is installed, but this version cannot use it yet."),
         ("claude", "#!/bin/sh\necho broken >&2\nexit 3\n", "Claude Code cannot be used"),
