@@ -277,11 +277,11 @@ async fn keep(started: Started, agent: AgentName, told: oneshot::Sender<String>,
     let (mut errors, mut stderr_over) = (Vec::with_capacity(4096), false);
     let exit = loop {
         tokio::select! {
-            line = next_line(&mut lines) => match line {
-                Some(line) => {
-                    let line = String::from_utf8_lossy(&line).into_owned();
-                    tracing::debug!(%agent, "opencode: {line}");
-                    if let Some(address) = address(&line)
+            read = next_line(&mut lines) => match read {
+                Some(bytes) => {
+                    let text = String::from_utf8_lossy(&bytes).into_owned();
+                    tracing::debug!(%agent, "opencode: {text}");
+                    if let Some(address) = address(&text)
                         && let Some(told) = told.take()
                     {
                         let _gone = told.send(address);

@@ -24,6 +24,9 @@ use super::turn::{Begin, Effect, Turn};
 const HOLD: Duration = Duration::from_secs(2);
 /// How long an aborted turn may take to end by itself (46 to 259 ms, measured).
 const ABORT: Duration = Duration::from_secs(5);
+/// How long a turn waits for the end of one that was let go, and how often it looks.
+const LET_GO: Duration = Duration::from_secs(15);
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What a session is opened with.
 #[derive(Debug)]
@@ -176,10 +179,13 @@ impl OpenCodeSession {
         }
     }
 
-    /// Aborts the turn and waits for its end.
+    /// Aborts the turn and waits for its end. `None` if it may be running still.
     async fn aborted(&mut self) -> Option<TurnEnd> {
         let deadline = Instant::now() + ABORT;
         let abort = self.path("abort");
+        if let Some(running) = &mut self.running {
+            running.turn.aborting();
+        }
         timeout_at(deadline, self.opened.server.api.post(&abort, &json!({}))).await.ok()?.ok()?;
         let running = self.running.as_mut()?;
         // What was to be answered is void.
@@ -190,11 +196,31 @@ impl OpenCodeSession {
             {
                 return Some(end.clone());
             }
-            let (session, event) = timeout_at(deadline, running.listening.events.recv()).await.ok()??;
-            running.effects = running.turn.event(&session, event).into();
+            match timeout_at(deadline, running.listening.events.recv()).await {
+                Ok(Some((session, event))) => running.effects = running.turn.event(&session, event).into(),
+                Ok(None) => return None,
+                Err(_) => break,
+            }
+        }
+        // Aborted before it had begun, a turn says nothing.
+        let busy = self.opened.server.api.get("/session/status").await.ok()?;
+        busy.get(&self.opened.session).is_none().then_some(CANCELLED)
+    }
+
+    /// The place of the turn; waits for one that was let go.
+    async fn listen(&self) -> Option<Listening> {
+        let deadline = Instant::now() + LET_GO;
+        loop {
+            let found = self.opened.server.listen(&self.opened.session);
+            if found.is_some() || Instant::now() >= deadline {
+                return found;
+            }
+            tokio::time::sleep(LOOK).await;
         }
     }
 }
+
+const CANCELLED: TurnEnd = TurnEnd { reason: EndReason::Cancelled, text: None, error: None, usage: None };
 
 #[async_trait]
 impl AgentSession for OpenCodeSession {
@@ -218,9 +244,9 @@ impl AgentSession for OpenCodeSession {
         if let Some(context) = opened.context.as_deref().filter(|context| !context.is_empty()) {
             body["system"] = Value::from(context);
         }
-        let listening = opened
-            .server
-            .listen(&opened.session)
+        let listening = self
+            .listen()
+            .await
             .ok_or_else(|| AgentError::Protocol("another turn is running in this session".into()))?;
         let begin = Begin {
             agent: opened.agent.clone(),
@@ -287,8 +313,7 @@ impl AgentSession for OpenCodeSession {
             self.opened.last_message = running.turn.last_message();
         }
         self.opened.server.touch();
-        let cancelled = TurnEnd { reason: EndReason::Cancelled, text: None, error: None, usage: None };
-        self.ended = Some(end.unwrap_or(cancelled));
+        self.ended = Some(end.unwrap_or(CANCELLED));
     }
 }
 

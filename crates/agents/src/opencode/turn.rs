@@ -163,6 +163,10 @@ impl Turn {
             Event::Question { id } => vec![Effect::RejectQuestion { id }],
             Event::Error(error) if is_root => {
                 let failure = fault::of(&error);
+                if failure.reason == EndReason::Cancelled && self.user.is_none() && !self.given_up {
+                    // That of the turn before, whose end came late.
+                    return Vec::new();
+                }
                 // The first one says why; what it brings about follows.
                 self.failure.get_or_insert(failure);
                 Vec::new()
@@ -381,6 +385,11 @@ impl Turn {
             return self.end();
         }
         Vec::new()
+    }
+
+    /// The program is told to end the turn.
+    pub(crate) fn aborting(&mut self) {
+        self.given_up = true;
     }
 
     /// The turn is over, whatever the program says.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use acg_agents::lineage::Lineage;
 use acg_agents::{BuildParts, build, kinds};
@@ -13,7 +14,7 @@ use acg_types::{Decision, EndReason, Role, SessionId, ToolCall};
 use serde_json::json;
 
 use crate::conformance::{Seen, Subject, Traits, check, room, turn};
-use crate::kit::{everything, only, processes, until, write};
+use crate::kit::{everything, only, own_settings, processes, until, write};
 
 fn bash(command: &str) -> String {
     format!("[[tool:bash {}]]", json!({"command": command, "description": "d"}))
@@ -286,6 +287,39 @@ async fn opencode_asks_about_everything_and_loads_no_code() {
     let error = subject.backend.open(subject.spec(Some(&unknown))).await.err();
     assert!(matches!(error, Some(AgentError::UnknownSession(_))), "{error:?}");
     assert!(!witness.exists() && !subject.has("evil"));
+    scene.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn opencodes_own_settings_decide_for_whoever_has_them() {
+    let _room = room().await;
+    let Some(scene) = Scene::new(json!({})).await else { return };
+    let subject = &scene.subject;
+    let mut spec = subject.spec(None);
+    // The settings of the test ask about everything.
+    spec.policy = own_settings();
+    let policy = Arc::clone(&spec.policy);
+    let mut session = subject.open(spec).await;
+    let prompt = format!("go {}", bash("touch own"));
+    let decide = |call: &ToolCall, whole| subject.by_rules(&policy, call, whole);
+    let seen = turn(&mut session, &prompt.as_str().into(), decide).await.unwrap();
+    assert_eq!((seen.asked.len(), subject.has("own")), (1, false), "{seen:?}");
+    assert!(seen.text.contains("nobody can give here"), "{seen:?}");
+    let id = session.id().clone();
+    // Let go in the middle of a turn: the next one waits for its end.
+    session.prompt(&"long [[slow:400,100]]".into()).await.unwrap();
+    drop(session);
+    let mut spec = subject.spec(Some(&id));
+    spec.policy = own_settings();
+    let mut session = subject.open(spec).await;
+    let seen = turn(&mut session, &"after it".into(), yes).await.unwrap();
+    assert_eq!((seen.text.as_str(), seen.end.reason), ("mock: after it", EndReason::Completed), "{seen:?}");
+    // Cancelled before it has begun.
+    session.prompt(&"never".into()).await.unwrap();
+    session.cancel().await;
+    let seen = turn(&mut session, &"and after that".into(), yes).await.unwrap();
+    assert_eq!(seen.text, "mock: and after that", "{seen:?}");
+    drop(session);
     scene.end().await;
 }
 

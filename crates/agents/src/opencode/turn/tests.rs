@@ -337,6 +337,18 @@ fn tries_again_are_counted_and_given_up() {
 }
 
 #[test]
+fn the_late_end_of_an_aborted_turn_is_not_the_next_ones() {
+    let aborted = json!({"name": "MessageAbortedError", "data": {"message": "Aborted"}});
+    let aborted = json!({"type": "session.error", "properties": {"sessionID": ROOT, "error": aborted}});
+    let mut turn = Turn::new(begin(ROOT, "msg_0"));
+    feed(&mut turn, &aborted);
+    assert!(feed(&mut turn, &idle(ROOT)).is_empty());
+    turn.aborting();
+    feed(&mut turn, &aborted);
+    assert_eq!(end(&feed(&mut turn, &idle(ROOT))).reason, EndReason::Cancelled);
+}
+
+#[test]
 fn an_error_that_comes_before_anything_ends_the_turn() {
     let mut turn = Turn::new(begin(ROOT, "msg_0"));
     let error = json!({"name": "UnknownError", "data": {"message": "no such model"}});
