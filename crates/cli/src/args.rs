@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 /// The whole command line.
@@ -122,6 +122,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<AuditCommand>,
     },
+    /// Sum up what the agents' turns took: tokens, money, time
+    Usage(UsageArgs),
     /// Print completions for a shell
     Completions {
         /// Which shell
@@ -293,6 +295,25 @@ pub(crate) enum AuditCommand {
         #[arg(long)]
         yes: bool,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UsageArgs {
+    /// What each line is the sum of
+    #[arg(long, value_enum, default_value_t = UsageBy::Day)]
+    pub(crate) by: UsageBy,
+    /// Only turns that ended since: 12h, 7d, or a local date or time such as 2026-11-21 [default: 30 days]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+}
+
+/// What lines of `usage` are sums of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UsageBy {
+    Day,
+    Room,
+    User,
+    Agent,
 }
 
 #[derive(Debug, Subcommand)]

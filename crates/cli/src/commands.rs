@@ -13,3 +13,5 @@ pub(crate) mod send;
 pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod stop;
+pub(crate) mod usage;
+mod when;

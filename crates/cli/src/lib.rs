@@ -55,7 +55,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command, common: &args::Common, output: &Output) -> Result<ExitCode, Failure> {
     use commands::{
-        ask, audit, backup, config, control, import, logs, policy, restore, send, start, status, stop,
+        ask, audit, backup, config, control, import, logs, policy, restore, send, start, status, stop, usage,
     };
 
     // These need no home.
@@ -87,6 +87,7 @@ fn run(command: Command, common: &args::Common, output: &Output) -> Result<ExitC
         Command::Audit { command: Some(args::AuditCommand::Prune { before, yes }), .. } => {
             audit::prune(&home, &before, yes, output)
         }
+        Command::Usage(args) => usage::usage(&home, &args, output),
         Command::Policy { command } => policy::run(command, common, &home, output),
         Command::Users { command: None } => Ok(output::help_of("users")),
         Command::Users { command: Some(args::UsersCommand::Confirm { name, connector }) } => {

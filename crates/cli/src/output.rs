@@ -7,6 +7,7 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use acg_types::text::is_hidden;
 use serde::Serialize;
 use serde_json::json;
 
@@ -148,6 +149,19 @@ pub(crate) fn printable(text: &str) -> String {
     for character in text.chars() {
         if character.is_control() {
             out.extend(character.escape_default());
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
+/// As [`printable`], and without what turns the direction of text or cannot be seen.
+pub(crate) fn harmless(text: &str) -> String {
+    let mut out = String::new();
+    for character in printable(text).chars() {
+        if is_hidden(character) {
+            out.extend(character.escape_unicode());
         } else {
             out.push(character);
         }

@@ -10,8 +10,10 @@ use acg_types::{
 };
 
 mod approvals;
+mod usage;
 
 pub use approvals::*;
+pub use usage::*;
 
 /// What makes a conversation one: inbox, order and session hang on this.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

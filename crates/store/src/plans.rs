@@ -2,7 +2,9 @@
 
 use rusqlite::Connection;
 
-use crate::{admission, approvals, audit, commands, counts, grants, inbox, open, outbox, retention, turns};
+use crate::{
+    admission, approvals, audit, commands, counts, grants, inbox, open, outbox, retention, turns, usage,
+};
 
 fn plan(connection: &Connection, sql: &str) -> String {
     let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
@@ -64,6 +66,16 @@ fn old_rows_are_found_by_their_own_index() {
         assert!(plan.contains(&format!("INDEX {index} (")), "{query}: {plan}");
         assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{query}: {plan}");
     }
+}
+
+/// A report reads the turns of its time, in order, and each row that belongs to one by a key.
+#[test]
+fn usage_is_summed_from_the_index_of_ended_turns() {
+    let connection = open::memory().unwrap();
+    let plan = plan(&connection, usage::ENDED);
+    assert!(plan.contains("SEARCH t USING INDEX turns_ended ("), "{plan}");
+    assert!(plan.contains("INDEX inbox_by_turn ("), "{plan}");
+    assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{plan}");
 }
 
 /// The end of the record is looked at for every entry: it is the last of the table, which is ordered by number.

@@ -60,8 +60,12 @@ pub enum Decision {
 pub struct Usage {
     /// Fresh input tokens.
     pub input_tokens: u64,
-    /// Output tokens.
+    /// Output tokens, without those in `reasoning_tokens`.
     pub output_tokens: u64,
+    /// Output tokens that the model thought with, where the agent tells them apart; else they are in
+    /// `output_tokens`.
+    #[serde(default)]
+    pub reasoning_tokens: u64,
     /// Input tokens read from the provider's cache.
     pub cache_read_tokens: u64,
     /// Input tokens written to the provider's cache.

@@ -2,6 +2,7 @@
 //!
 //! Claude's `total_cost_usd` grows over the life of a process, and a resumed process may start from what an
 //! earlier one had reached. `model_usage_since_last_result` is exact and includes subagents, so it is preferred.
+//! Its output tokens include those of thinking, which are told apart beside.
 
 use acg_types::Usage;
 
@@ -36,7 +37,9 @@ impl Meter {
         if let Some(models) = &result.model_usage_since_last_result {
             for model in models.values() {
                 usage.input_tokens = usage.input_tokens.saturating_add(model.input_tokens);
-                usage.output_tokens = usage.output_tokens.saturating_add(model.output_tokens);
+                let thought = model.thinking_tokens.min(model.output_tokens);
+                usage.output_tokens = usage.output_tokens.saturating_add(model.output_tokens - thought);
+                usage.reasoning_tokens = usage.reasoning_tokens.saturating_add(thought);
                 usage.cache_read_tokens =
                     usage.cache_read_tokens.saturating_add(model.cache_read_input_tokens);
                 usage.cache_write_tokens =
@@ -45,7 +48,9 @@ impl Meter {
             usage.cost_usd = Some(models.values().fold(0.0, |sum, model| sum + model.cost_usd));
         } else if let Some(tokens) = &result.usage {
             usage.input_tokens = tokens.input_tokens;
-            usage.output_tokens = tokens.output_tokens;
+            let thought = tokens.output_tokens_details.thinking_tokens.min(tokens.output_tokens);
+            usage.output_tokens = tokens.output_tokens - thought;
+            usage.reasoning_tokens = thought;
             usage.cache_read_tokens = tokens.cache_read_input_tokens;
             usage.cache_write_tokens = tokens.cache_creation_input_tokens;
         }
@@ -98,5 +103,31 @@ mod tests {
         );
         let usage = Meter::new(false).turn(&serde_json::from_value(since).unwrap());
         assert_eq!((usage.input_tokens, usage.output_tokens, usage.cache_read_tokens), (15, 2, 7));
+    }
+
+    #[test]
+    fn thinking_is_told_apart_and_counted_once() {
+        for (frame, expected) in [
+            (
+                json!({"usage": {"output_tokens": 40, "output_tokens_details": {"thinking_tokens": 15}}}),
+                (25, 15),
+            ),
+            (json!({"usage": {"output_tokens": 40, "output_tokens_details": null}}), (40, 0)),
+            (
+                json!({"usage": {"output_tokens": 4, "output_tokens_details": {"thinking_tokens": 15}}}),
+                (0, 4),
+            ),
+            (
+                json!({"usage": {"output_tokens": 1}, "model_usage_since_last_result": {
+                    "a": {"outputTokens": 40, "thinkingTokens": 15},
+                    "b": {"outputTokens": 4, "thinkingTokens": 5},
+                    "c": {"outputTokens": 7},
+                }}),
+                (32, 19),
+            ),
+        ] {
+            let usage = Meter::new(false).turn(&serde_json::from_value(frame.clone()).unwrap());
+            assert_eq!((usage.output_tokens, usage.reasoning_tokens), expected, "{frame}");
+        }
     }
 }

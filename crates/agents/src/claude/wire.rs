@@ -146,6 +146,22 @@ pub(crate) struct Tokens {
     pub(crate) output_tokens: u64,
     pub(crate) cache_read_input_tokens: u64,
     pub(crate) cache_creation_input_tokens: u64,
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) output_tokens_details: OutputDetails,
+}
+
+/// What the output tokens were for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct OutputDetails {
+    pub(crate) thinking_tokens: u64,
+}
+
+/// `null` is as if it were not there.
+fn or_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(
+    from: D,
+) -> Result<T, D::Error> {
+    Option::<T>::deserialize(from).map(Option::unwrap_or_default)
 }
 
 /// Tokens and cost of one model since the last result, subagents included.
@@ -154,6 +170,8 @@ pub(crate) struct Tokens {
 pub(crate) struct ModelUsage {
     pub(crate) input_tokens: u64,
     pub(crate) output_tokens: u64,
+    /// Part of `output_tokens`.
+    pub(crate) thinking_tokens: u64,
     pub(crate) cache_read_input_tokens: u64,
     pub(crate) cache_creation_input_tokens: u64,
     #[serde(rename = "costUSD")]

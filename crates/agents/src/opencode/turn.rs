@@ -413,7 +413,9 @@ impl Turn {
         let mut turns = 0;
         for info in self.usage.values().filter(|info| info.role == "assistant") {
             usage.input_tokens += info.tokens.input;
-            usage.output_tokens += info.tokens.output + info.tokens.reasoning;
+            usage.output_tokens += info.tokens.output;
+            // Beside `output`, not in it.
+            usage.reasoning_tokens += info.tokens.reasoning;
             usage.cache_read_tokens += info.tokens.cache.read;
             usage.cache_write_tokens += info.tokens.cache.write;
             cost += info.cost;

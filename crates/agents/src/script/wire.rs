@@ -131,6 +131,7 @@ struct Spent {
     output_tokens: u64,
     cache_read_tokens: u64,
     cache_write_tokens: u64,
+    reasoning_tokens: u64,
     cost_usd: Option<f64>,
 }
 
@@ -224,6 +225,7 @@ impl Spent {
             output_tokens: self.output_tokens,
             cache_read_tokens: self.cache_read_tokens,
             cache_write_tokens: self.cache_write_tokens,
+            reasoning_tokens: self.reasoning_tokens,
             cost_usd: self.cost_usd,
             ..Usage::default()
         })

@@ -3,7 +3,6 @@
 //! Owns how the record is shown. Must never change it but for `prune`, nor let a text in it reach the terminal raw.
 
 mod table;
-mod when;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -16,6 +15,7 @@ use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::AuditArgs;
+use crate::commands::when::moment;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::output::{Output, Tone, printable};
@@ -156,13 +156,6 @@ fn agreed(question: &str, output: &Output) -> bool {
     let mut answer = String::new();
     let asked = write!(io::stderr(), "{question}").and_then(|()| io::stdin().read_line(&mut answer));
     asked.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
-}
-
-fn moment(option: &str, text: &str) -> Result<Timestamp, Failure> {
-    when::parse(text, SystemClock.now(), &TimeZone::system()).ok_or_else(|| {
-        Failure::new(format!("{option}: '{text}' is no time"))
-            .next("write 30m, 12h, 7d or 2w for so long ago, or 2026-11-21, 2026-11-21T09:30 or 2026-11-21T09:30:00Z")
-    })
 }
 
 fn runtime() -> Result<Runtime, Failure> {

@@ -23,3 +23,4 @@ mod self_chat;
 mod shutdown;
 mod storage;
 mod texts;
+mod usage;

@@ -22,4 +22,5 @@ mod retention;
 mod sessions;
 mod support;
 mod turns;
+mod usage;
 mod walk;

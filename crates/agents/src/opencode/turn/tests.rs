@@ -189,8 +189,9 @@ fn a_turn_ends_once_and_only_by_its_own_idle() {
     let usage = ended.usage.unwrap();
     assert_eq!(
         (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cost_usd),
-        (10, 3, 3, Some(0.5))
+        (10, 2, 3, Some(0.5))
     );
+    assert_eq!(usage.reasoning_tokens, 1);
     assert!(feed(&mut turn, &idle(ROOT)).is_empty());
     assert_eq!(turn.last_message(), "msg_2");
 }

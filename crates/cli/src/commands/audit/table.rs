@@ -4,10 +4,9 @@
 
 use acg_store::AuditRow;
 use acg_types::Timestamp;
-use acg_types::text::is_hidden;
 use jiff::tz::TimeZone;
 
-use crate::output::{Output, Tone, printable};
+use crate::output::{Output, Tone, harmless};
 
 /// Longer texts break the alignment of their own line only.
 const WIDEST: usize = 28;
@@ -65,19 +64,6 @@ fn tone(result: &str) -> Tone {
 /// Columns on a terminal, near enough: what is wider than one only shifts its own line.
 fn length(text: &str) -> usize {
     text.chars().count()
-}
-
-/// As [`printable`], and without what turns the direction of text or cannot be seen.
-fn harmless(text: &str) -> String {
-    let mut out = String::new();
-    for character in printable(text).chars() {
-        if is_hidden(character) {
-            out.extend(character.escape_unicode());
-        } else {
-            out.push(character);
-        }
-    }
-    out
 }
 
 #[cfg(test)]

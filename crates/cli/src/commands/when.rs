@@ -4,12 +4,22 @@
 
 use std::time::Duration;
 
-use acg_types::Timestamp;
+use acg_types::{Clock, SystemClock, Timestamp};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+use crate::failure::Failure;
+
+/// The time that an option names, in the host's zone.
+pub(crate) fn moment(option: &str, text: &str) -> Result<Timestamp, Failure> {
+    parse(text, SystemClock.now(), &TimeZone::system()).ok_or_else(|| {
+        Failure::new(format!("{option}: '{text}' is no time"))
+            .next("write 30m, 12h, 7d or 2w for so long ago, or 2026-11-21, 2026-11-21T09:30 or 2026-11-21T09:30:00Z")
+    })
+}
+
 /// `90s`, `30m`, `12h`, `7d`, `2w` before now; a date or time in the zone; or one with a zone of its own.
-pub(super) fn parse(text: &str, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+fn parse(text: &str, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
     let text = text.trim();
     if let Some(ago) = duration(text) {
         return Some(now.before(ago));
