@@ -4,6 +4,7 @@
 //! and whatever is asked outside a turn, late, or in an unknown form is refused here.
 
 pub mod claude;
+pub mod codex;
 mod demo;
 mod kit;
 mod opencode;

@@ -9,6 +9,7 @@ use acg_core::agent::AgentBackend;
 use acg_types::AgentName;
 
 use crate::claude::{ArgError, ClaudeBackend, ClaudeKind, ClaudeSettings};
+use crate::codex::{CodexBackend, CodexKind, CodexSettings};
 use crate::demo::{DemoBackend, DemoKind, DemoSettings};
 use crate::kit::lineage::Lineage;
 use crate::opencode::{OpenCodeBackend, OpenCodeKind, OpenCodeSettings};
@@ -54,7 +55,7 @@ pub enum BuildError {
 
 /// Every agent type, for the configuration.
 pub fn kinds() -> Vec<&'static dyn Kind> {
-    vec![&ClaudeKind, &DemoKind, &OpenCodeKind, &ScriptKind]
+    vec![&ClaudeKind, &CodexKind, &DemoKind, &OpenCodeKind, &ScriptKind]
 }
 
 /// The backend of one configured agent. Starts nothing yet.
@@ -67,6 +68,11 @@ pub fn build(config: &AgentConfig, parts: BuildParts) -> Result<Arc<dyn AgentBac
             let backend = ClaudeBackend::new(config, settings, parts)
                 .map_err(|error| BuildError::Args { agent, error })?;
             Ok(Arc::new(backend))
+        }
+        "codex" => {
+            let settings = config.settings.as_ref().and_then(|settings| settings.get::<CodexSettings>());
+            let settings = settings.ok_or(BuildError::NoSettings(agent))?.clone();
+            Ok(Arc::new(CodexBackend::new(config, settings, parts)))
         }
         "demo" => {
             let settings = config.settings.as_ref().and_then(|settings| settings.get::<DemoSettings>());

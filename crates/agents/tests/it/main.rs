@@ -4,6 +4,7 @@
 
 mod bad_programs;
 mod closed;
+mod codex;
 #[cfg(target_os = "linux")]
 mod confine;
 mod conformance;
