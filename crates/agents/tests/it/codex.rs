@@ -177,7 +177,7 @@ async fn turns_are_answered_in_one_process_and_errors_told_apart() {
     assert_eq!(seen.messages, ["exec_command,write_stdin,request_user_input"], "nothing else is offered");
 
     let picture = home.place.workspace().join("a.png");
-    std::fs::write(&picture, PICTURE).unwrap();
+    acg_types::fs::write_private(&picture, PICTURE).unwrap();
     let file = |name: &str, media: &str| PromptFile {
         path: home.place.workspace().join(name),
         name: name.into(),
@@ -268,11 +268,11 @@ async fn nothing_runs_that_was_not_asked_about() {
         let patch =
             format!("apply_patch <<'EOF'\n*** Begin Patch\n*** Add File: {name}\n+hi\n*** End Patch\nEOF");
         let seen = turn(&mut session, &tool(&patch), &decision).await;
-        let path = workspace.join(name);
-        let expected = serde_json::json!({"file_path": path, "content": "hi\n"});
+        let made = workspace.join(name);
+        let expected = serde_json::json!({"file_path": made, "content": "hi\n"});
         assert_eq!(seen.asked.len(), 1, "{seen:?}");
         assert_eq!((seen.asked[0].tool.as_str(), &seen.asked[0].params), ("Write", &expected));
-        assert_eq!(path.exists(), name == "patched");
+        assert_eq!(made.exists(), name == "patched");
     }
     let elsewhere = r#"[[tool:exec_command {"cmd":"ls","workdir":"/"}]]"#;
     session.prompt(&Prompt::from(elsewhere)).await.unwrap();
