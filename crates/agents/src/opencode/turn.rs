@@ -408,16 +408,18 @@ impl Turn {
     }
 
     fn sum(&self) -> Option<Usage> {
+        // A server that claims too much must not end the turn.
+        let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
         let mut usage = Usage::default();
         let mut cost = 0.0;
         let mut turns = 0;
         for info in self.usage.values().filter(|info| info.role == "assistant") {
-            usage.input_tokens += info.tokens.input;
-            usage.output_tokens += info.tokens.output;
+            add(&mut usage.input_tokens, info.tokens.input);
+            add(&mut usage.output_tokens, info.tokens.output);
             // Beside `output`, not in it.
-            usage.reasoning_tokens += info.tokens.reasoning;
-            usage.cache_read_tokens += info.tokens.cache.read;
-            usage.cache_write_tokens += info.tokens.cache.write;
+            add(&mut usage.reasoning_tokens, info.tokens.reasoning);
+            add(&mut usage.cache_read_tokens, info.tokens.cache.read);
+            add(&mut usage.cache_write_tokens, info.tokens.cache.write);
             cost += info.cost;
             turns += u64::from(info.tokens != super::wire::Tokens::default());
         }
