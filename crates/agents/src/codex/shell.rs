@@ -74,7 +74,7 @@ mod tests {
             (r#"/bin/bash -lc "a \$b \\ \" c""#, Some(r#"a $b \ " c"#)),
             ("/bin/bash -lc ''", Some("")),
             ("/bin/zsh -lc ls", None),
-            ("/work/bash -lc ls", None),
+            ("/srv/bash -lc ls", None),
             ("bash -lc ls", None),
             ("/bin/bash -ic ls", None),
             ("/bin/bash -lc ls x", None),
