@@ -26,6 +26,7 @@ const BETWEEN: Duration = Duration::from_millis(100);
 /// How long it may take to stop: `drain_timeout`, the flush, and a machine that is busy.
 const STOP: Duration = Duration::from_mins(1);
 const SIGKILL: i32 = 9;
+const SIGTERM: i32 = 15;
 
 /// What the keeper is told.
 #[derive(Clone, Copy, Debug)]
@@ -197,6 +198,8 @@ impl<'a> Keeper<'a> {
                     *tally.killed_at.entry(point).or_default() += 1;
                 }
             }
+            // It was asked to stop before it had begun to listen for that: then there is nothing to end in order.
+            (Some(SIGTERM), _) => tally.stopped += 1,
             _ if disk_is_full => tally.gave_up += 1,
             _ => tally.unordered.push(format!("ended with {status}")),
         });
