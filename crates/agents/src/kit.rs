@@ -3,6 +3,7 @@
 
 pub mod confine;
 pub(crate) mod driver;
+pub(crate) mod env;
 pub(crate) mod jsonl;
 pub mod launcher;
 pub mod lineage;

@@ -9,31 +9,11 @@ use std::ffi::{OsStr, OsString};
 
 use acg_types::Role;
 
+use crate::kit::env::COMMON;
+
+/// What is passed on besides what every program gets.
 const NAMES: &[&str] = &[
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "LANG",
-    "LANGUAGE",
-    "TERM",
-    "TMPDIR",
-    "TZ",
-    "XDG_CONFIG_HOME",
-    "XDG_DATA_HOME",
-    "XDG_STATE_HOME",
-    "XDG_CACHE_HOME",
-    "XDG_RUNTIME_DIR",
     "NODE_EXTRA_CA_CERTS",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "all_proxy",
-    "no_proxy",
     "CLAUDE_CONFIG_DIR",
     "CLAUDE_CODE_OAUTH_TOKEN",
     "CLAUDE_CODE_API_KEY_HELPER_TTL_MS",
@@ -97,7 +77,9 @@ pub(crate) fn may_configure(name: &str) -> bool {
 
 /// Whether a variable of the gateway's own environment, or of the user's settings, is passed on.
 pub(crate) fn may_inherit(name: &str) -> bool {
-    (NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+    (COMMON.contains(&name)
+        || NAMES.contains(&name)
+        || PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
         && !WEAKENING.contains(&name)
         && !RESERVED.contains(&name)
 }

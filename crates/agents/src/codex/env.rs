@@ -7,33 +7,10 @@ use std::path::{Path, PathBuf};
 
 use acg_types::Role;
 
-const NAMES: &[&str] = &[
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "LANG",
-    "LANGUAGE",
-    "TERM",
-    "TMPDIR",
-    "TZ",
-    "XDG_CONFIG_HOME",
-    "XDG_DATA_HOME",
-    "XDG_STATE_HOME",
-    "XDG_CACHE_HOME",
-    "XDG_RUNTIME_DIR",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "all_proxy",
-    "no_proxy",
-    "CODEX_API_KEY",
-    "CODEX_CA_CERTIFICATE",
-];
+use crate::kit::env::COMMON;
+
+/// What is passed on besides what every program gets.
+const NAMES: &[&str] = &["CODEX_API_KEY", "CODEX_CA_CERTIFICATE"];
 
 const PREFIXES: &[&str] = &["LC_", "SSL_CERT_", "OPENAI_", "AZURE_OPENAI_"];
 
@@ -59,7 +36,9 @@ pub(crate) fn may_configure(name: &str) -> bool {
 
 fn may_inherit(name: &OsStr, providers: &BTreeSet<String>) -> bool {
     name.to_str().is_some_and(|name| {
-        let named = NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        let named = COMMON.contains(&name)
+            || NAMES.contains(&name)
+            || PREFIXES.iter().any(|prefix| name.starts_with(prefix));
         (named || providers.contains(name)) && may_configure(name)
     })
 }

@@ -20,6 +20,7 @@ use super::process::Process;
 use super::session::ScriptSession;
 use super::wire::PROTOCOL;
 use crate::kit::confine::{self, Needs};
+use crate::kit::env::COMMON;
 use crate::kit::lineage::{Lineage, Registration, Serves};
 use crate::kit::process::{Launch, find_program};
 use crate::registry::BuildParts;
@@ -39,33 +40,6 @@ const ABILITIES: Abilities = Abilities {
     mcp: false,
     questions: true,
 };
-
-/// What is taken over from the gateway's own environment.
-const TAKEN: &[&str] = &[
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "LANG",
-    "LANGUAGE",
-    "TERM",
-    "TMPDIR",
-    "TZ",
-    "XDG_CONFIG_HOME",
-    "XDG_DATA_HOME",
-    "XDG_STATE_HOME",
-    "XDG_CACHE_HOME",
-    "XDG_RUNTIME_DIR",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "all_proxy",
-    "no_proxy",
-];
 
 /// What a process was started for; another key needs another process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,7 +168,7 @@ impl Shared {
     fn env(&self) -> BTreeMap<OsString, OsString> {
         let taken = |name: &OsStr| {
             name.to_str().is_some_and(|name| {
-                TAKEN.contains(&name) || name.starts_with("LC_") || name.starts_with("SSL_CERT_")
+                COMMON.contains(&name) || name.starts_with("LC_") || name.starts_with("SSL_CERT_")
             })
         };
         let mut env: BTreeMap<OsString, OsString> =
