@@ -410,7 +410,10 @@ impl Task {
         if self.machine.is_running() {
             self.backlog.push_back(Err(AgentError::Died(why)));
         }
-        self.waiting = None;
+        // It may have answered without reading all of its turn; if not, its end is an event by now.
+        if let Some(written) = self.waiting.take() {
+            let _gone = written.send(());
+        }
         let events = &self.events;
         let backlog = self.backlog;
         let tell = async {
