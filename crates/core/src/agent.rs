@@ -193,6 +193,9 @@ pub enum AgentError {
     /// The agent does not know the session (any more). Nothing ran.
     #[error("the agent does not know session {0}")]
     UnknownSession(SessionId),
+    /// The agent keeps a session only as long as its process runs, and that has ended. Nothing ran.
+    #[error("the agent did not keep session {0}")]
+    NotKept(SessionId),
     /// The process ended or its output broke off during a turn; the session may be resumed.
     #[error("the agent's process ended: {0}")]
     Died(String),

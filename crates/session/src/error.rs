@@ -46,7 +46,9 @@ pub enum SessionError {
 impl From<AgentError> for SessionError {
     fn from(error: AgentError) -> Self {
         match error {
-            AgentError::UnknownSession(session) => Self::UnknownSession(session),
+            AgentError::UnknownSession(session) | AgentError::NotKept(session) => {
+                Self::UnknownSession(session)
+            }
             other => Self::Agent(other),
         }
     }

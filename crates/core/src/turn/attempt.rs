@@ -171,7 +171,9 @@ async fn attempt(turn: &Turn<'_>, slot: &mut Slot) -> Result<Outcome, CoreError>
             error!(turn = %turn.id, error = %Chain(&error), "The turn's progress could not be stored; the turn is ended.");
             Ok(Outcome::notice("failed", notices::failed(&session_id)))
         }
-        Err(TalkError::Agent(AgentError::UnknownSession(session))) => Ok(Outcome::SessionUnknown(session)),
+        Err(TalkError::Agent(AgentError::UnknownSession(session) | AgentError::NotKept(session))) => {
+            Ok(Outcome::SessionUnknown(session))
+        }
         Err(TalkError::Agent(error)) => {
             error!(watcher = %turn.watcher.name, session = %session_id, error = %Chain(&error), "The agent failed during a turn.");
             Ok(Outcome::notice("failed", notices::failed(&session_id)))
@@ -294,7 +296,9 @@ fn context_of(turn: &Turn<'_>) -> Context {
 /// The agent could not be opened: nothing reached it.
 fn not_reached(turn: &Turn<'_>, session: &SessionId, error: AgentError) -> Outcome {
     match error {
-        AgentError::UnknownSession(session) => Outcome::SessionUnknown(session),
+        AgentError::UnknownSession(session) | AgentError::NotKept(session) => {
+            Outcome::SessionUnknown(session)
+        }
         AgentError::Closing if turn.going_on() => Outcome::Leave,
         AgentError::Closing => Outcome::Requeue,
         error => {
