@@ -10,6 +10,7 @@ mod connector;
 mod date;
 mod ddp;
 mod directory;
+mod documents;
 mod envelope;
 pub mod factory;
 mod health;

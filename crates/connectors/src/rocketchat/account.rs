@@ -13,7 +13,7 @@ use serde_json::Value;
 use tracing::{info, warn};
 
 use super::login::{self, Kept, Password};
-use super::rest::{Call, Rest, RestError, Token};
+use super::rest::{Call, ReadList, Rest, RestError, Token};
 use super::totp;
 
 /// How long a refused password or token is left alone.
@@ -157,6 +157,18 @@ impl Account {
             Err(RestError::Unauthorized(_)) => {
                 let login = self.renew(&login).await.map_err(rest_error)?;
                 self.rest.call(call, Some(&login.token)).await
+            }
+            other => other,
+        }
+    }
+
+    /// A call whose answer is a long list.
+    pub(crate) async fn list<T>(&self, call: &Call, read: ReadList<T>) -> Result<T, RestError> {
+        let login = self.login().await.map_err(rest_error)?;
+        match self.rest.list(call, Some(&login.token), read).await {
+            Err(RestError::Unauthorized(_)) => {
+                let login = self.renew(&login).await.map_err(rest_error)?;
+                self.rest.list(call, Some(&login.token), read).await
             }
             other => other,
         }

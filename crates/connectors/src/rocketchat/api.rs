@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::account::Account;
 use super::date;
+use super::documents::{self, Changes, Document};
 use super::rest::{Call, RestError};
 
 /// Who we are.
@@ -12,15 +13,6 @@ use super::rest::{Call, RestError};
 pub(crate) struct Me {
     pub(crate) id: String,
     pub(crate) username: String,
-}
-
-/// What changed in a room since a moment.
-#[derive(Debug, Default)]
-pub(crate) struct Changes {
-    /// Whole documents; the server has the newest first.
-    pub(crate) updated: Vec<Value>,
-    /// Ids, with the moment of deletion.
-    pub(crate) deleted: Vec<(MessageId, Option<Timestamp>)>,
 }
 
 impl Account {
@@ -44,8 +36,8 @@ impl Account {
     }
 
     /// `GET subscriptions.get`: every room of the account.
-    pub(crate) async fn subscriptions(&self) -> Result<Vec<Value>, RestError> {
-        Ok(list(self.call(&Call::get("subscriptions.get")).await?, "update"))
+    pub(crate) async fn subscriptions(&self) -> Result<Vec<Document>, RestError> {
+        self.list(&Call::get("subscriptions.get"), documents::update).await
     }
 
     /// `GET subscriptions.getOne`: `None` if the account is not in the room.
@@ -56,8 +48,9 @@ impl Account {
 
     /// `GET rooms.get?updatedSince=`: ids of the rooms in which something happened.
     pub(crate) async fn rooms_changed(&self, since: Timestamp) -> Result<Vec<RoomId>, RestError> {
-        let answer = self.call(&Call::get("rooms.get").with("updatedSince", date::iso(since))).await?;
-        Ok(list(answer, "update").iter().filter_map(|room| text(room, "_id")).map(RoomId::from).collect())
+        let call = Call::get("rooms.get").with("updatedSince", date::iso(since));
+        let rooms = self.list(&call, documents::update).await?;
+        Ok(rooms.iter().filter_map(|room| text(&room.read(), "_id").map(RoomId::from)).collect())
     }
 
     /// `GET chat.syncMessages`: everything changed strictly later than `since`, edits, thread replies and
@@ -65,38 +58,24 @@ impl Account {
     pub(crate) async fn changes(&self, room: &RoomId, since: Timestamp) -> Result<Changes, RestError> {
         let call =
             Call::get("chat.syncMessages").with("roomId", room.as_str()).with("lastUpdate", date::iso(since));
-        let mut answer = self.call(&call).await?;
-        let mut result = answer.get_mut("result").map(Value::take).unwrap_or(answer);
-        let deleted = result.get_mut("deleted").map(Value::take).unwrap_or_default();
-        let deleted = deleted.as_array().map(Vec::as_slice).unwrap_or_default().iter();
-        Ok(Changes {
-            deleted: deleted
-                .filter_map(|entry| {
-                    Some((text(entry, "_id")?.into(), entry.get("_deletedAt").and_then(date::read)))
-                })
-                .collect(),
-            updated: list(result, "updated"),
-        })
+        self.list(&call, documents::changes).await
     }
 
     /// `GET chat.syncMessages` in pages: at most `count` documents changed later than `since`, oldest change
-    /// first, and where the next page begins. Deletions are not among them.
+    /// first. Deletions are not among them.
     pub(crate) async fn changes_page(
         &self,
         room: &RoomId,
         since: Timestamp,
         count: u32,
-    ) -> Result<(Changes, Option<Timestamp>), RestError> {
+    ) -> Result<Changes, RestError> {
         let call = Call::get("chat.syncMessages")
             .with("roomId", room.as_str())
             .with("type", "UPDATED")
             .with("next", since.0.to_string())
             .with("count", count.to_string());
-        let mut answer = self.call(&call).await?;
-        let result = answer.get_mut("result").map(Value::take).unwrap_or(answer);
-        let next = result.get("cursor").and_then(|cursor| cursor.get("next")).map(super::envelope::as_text);
-        let next = next.and_then(|next| next.parse().ok()).map(Timestamp).filter(|next| *next > since);
-        Ok((Changes { updated: list(result, "updated"), deleted: Vec::new() }, next))
+        let changes = self.list(&call, documents::changes).await?;
+        Ok(Changes { next: changes.next.filter(|next| *next > since), deleted: Vec::new(), ..changes })
     }
 
     /// `POST chat.sendMessage` with a client-made `_id`: sending it again changes nothing.
@@ -172,11 +151,4 @@ impl Account {
 /// A text field.
 pub(crate) fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
     value.get(key).and_then(Value::as_str)
-}
-
-fn list(mut answer: Value, key: &str) -> Vec<Value> {
-    match answer.get_mut(key).map(Value::take) {
-        Some(Value::Array(list)) => list,
-        _ => Vec::new(),
-    }
 }

@@ -7,12 +7,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::documents::{Changes, Document};
+use super::normalise;
 use acg_core::connector::Inbound;
 use acg_types::{MessageId, Timestamp};
-use serde_json::Value;
-
-use super::api::Changes;
-use super::normalise;
 
 /// How much earlier than the cursor is asked for: documents may become visible out of order.
 pub(crate) const OVERLAP: Duration = Duration::from_secs(5);
@@ -21,33 +19,40 @@ pub(crate) const OVERLAP: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(crate) struct Ordered {
     /// Oldest first.
-    pub(crate) documents: Vec<Value>,
+    pub(crate) documents: Vec<Document>,
     pub(crate) deleted: Vec<MessageId>,
     /// Up to here the room has been read then.
     pub(crate) newest: Option<Timestamp>,
+}
+
+/// When a document was said, and when it was changed.
+struct Moments {
+    said: Option<Timestamp>,
+    changed: Option<Timestamp>,
 }
 
 /// Orders changes. What claims to be changed after `latest` (a server with a broken clock) does not count for
 /// the mark, or everything until then would be missed.
 pub(crate) fn order(changes: Changes, latest: Timestamp) -> Ordered {
     let mut newest = None;
-    let mut by_id: HashMap<MessageId, Value> = HashMap::new();
+    let mut by_id: HashMap<MessageId, (Moments, Document)> = HashMap::new();
     for document in changes.updated {
-        let at = normalise::changed_at(&document);
-        newest = newest.max(at.filter(|at| *at <= latest));
-        let Some(id) = normalise::id_of(&document) else { continue };
-        let keep = by_id.get(&id).is_none_or(|other| normalise::changed_at(other) < at);
+        let read = document.read();
+        let at = Moments { said: normalise::said_at(&read), changed: normalise::changed_at(&read) };
+        newest = newest.max(at.changed.filter(|at| *at <= latest));
+        let Some(id) = normalise::id_of(&read) else { continue };
+        let keep = by_id.get(&id).is_none_or(|(other, _)| other.changed < at.changed);
         if keep {
-            by_id.insert(id, document);
+            by_id.insert(id, (at, document));
         }
     }
-    let mut documents: Vec<(MessageId, Value)> = by_id.into_iter().collect();
-    documents.sort_by_cached_key(|(id, document)| (normalise::said_at(document), id.clone()));
+    let mut documents: Vec<(MessageId, (Moments, Document))> = by_id.into_iter().collect();
+    documents.sort_by(|(id, (at, _)), (other, (then, _))| (at.said, id).cmp(&(then.said, other)));
     for (_, at) in &changes.deleted {
         newest = newest.max(at.filter(|at| *at <= latest));
     }
     Ordered {
-        documents: documents.into_iter().map(|(_, document)| document).collect(),
+        documents: documents.into_iter().map(|(_, (_, document))| document).collect(),
         deleted: changes.deleted.into_iter().map(|(id, _)| id).collect(),
         newest,
     }
@@ -102,12 +107,17 @@ mod tests {
 
     use super::*;
 
-    fn document(id: &str, said: i64, changed: i64) -> Value {
-        json!({"_id": id, "ts": {"$date": said}, "_updatedAt": {"$date": changed}})
+    fn document(id: &str, said: i64, changed: i64) -> Document {
+        json!({"_id": id, "ts": {"$date": said}, "_updatedAt": {"$date": changed}}).into()
     }
 
-    fn ids(ordered: &Ordered) -> Vec<&str> {
-        ordered.documents.iter().filter_map(|document| document["_id"].as_str()).collect()
+    fn ids(ordered: &Ordered) -> Vec<String> {
+        let id = |document: &Document| normalise::id_of(&document.read()).map(|id| id.to_string());
+        ordered.documents.iter().filter_map(id).collect()
+    }
+
+    fn changes(updated: Vec<Document>, deleted: Vec<(MessageId, Option<Timestamp>)>) -> Changes {
+        Changes { updated, deleted, next: None }
     }
 
     #[test]
@@ -115,9 +125,9 @@ mod tests {
         let updated =
             vec![document("c", 30, 31), document("a", 10, 40), document("b", 20, 21), document("a", 10, 11)];
         let deleted = vec![("gone".into(), Some(Timestamp(50))), ("odd".into(), None)];
-        let ordered = order(Changes { updated, deleted }, Timestamp(1000));
+        let ordered = order(changes(updated, deleted), Timestamp(1000));
         assert_eq!(ids(&ordered), ["a", "b", "c"]);
-        assert_eq!(normalise::changed_at(&ordered.documents[0]), Some(Timestamp(40)));
+        assert_eq!(normalise::changed_at(&ordered.documents[0].read()), Some(Timestamp(40)));
         assert_eq!(ordered.deleted, [MessageId::from("gone"), "odd".into()]);
         assert_eq!(ordered.newest, Some(Timestamp(50)));
     }
@@ -125,7 +135,7 @@ mod tests {
     #[test]
     fn a_change_in_the_future_does_not_move_the_mark() {
         let updated = vec![document("a", 10, 11), document("b", 20, 9_999)];
-        let ordered = order(Changes { updated, deleted: vec![] }, Timestamp(1000));
+        let ordered = order(changes(updated, vec![]), Timestamp(1000));
         assert_eq!(ids(&ordered), ["a", "b"]);
         assert_eq!(ordered.newest, Some(Timestamp(11)));
         assert_eq!(order(Changes::default(), Timestamp(0)).newest, None);
@@ -176,8 +186,12 @@ mod tests {
 
     #[test]
     fn hostile_documents_are_left_out_or_last_never_a_panic() {
-        let updated =
-            vec![json!(null), json!({"_id": 5}), json!({"_id": "x", "ts": "never"}), document("a", 1, 1)];
-        assert_eq!(ids(&order(Changes { updated, deleted: vec![] }, Timestamp(9))), ["x", "a"]);
+        let updated = vec![
+            json!(null).into(),
+            json!({"_id": 5}).into(),
+            json!({"_id": "x", "ts": "never"}).into(),
+            document("a", 1, 1),
+        ];
+        assert_eq!(ids(&order(changes(updated, vec![]), Timestamp(9))), ["x", "a"]);
     }
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::api::text;
 use super::date;
+use super::documents::Document;
 
 /// Longest room name taken over.
 const LONGEST_NAME: usize = 200;
@@ -80,8 +81,8 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    pub(crate) fn replace(&mut self, subscriptions: &[Value]) {
-        let entries = subscriptions.iter().filter_map(Entry::read);
+    pub(crate) fn replace(&mut self, subscriptions: &[Document]) {
+        let entries = subscriptions.iter().filter_map(|subscription| Entry::read(&subscription.read()));
         self.entries = entries.map(|entry| (entry.room.id.clone(), entry)).collect();
     }
 
@@ -150,7 +151,8 @@ mod tests {
     #[test]
     fn recorded_subscriptions_become_rooms() {
         let mut directory = Directory::default();
-        directory.replace(&subscriptions());
+        let documents: Vec<Document> = subscriptions().into_iter().map(Document::from).collect();
+        directory.replace(&documents);
         let rooms: Vec<(&str, RoomKind, bool)> =
             directory.iter().map(|e| (e.room.name.as_str(), e.room.kind, e.room.parent.is_some())).collect();
         assert_eq!(

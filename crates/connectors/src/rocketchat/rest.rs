@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use acg_types::{Clock, Timestamp};
+use bytes::Bytes;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use rustls::ClientConfig;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::date;
@@ -104,6 +106,9 @@ pub(crate) enum RestError {
     NoLogin(String),
 }
 
+/// Takes an answer with a long list apart.
+pub(crate) type ReadList<T> = fn(&Bytes) -> serde_json::Result<T>;
+
 /// Speaks to one server.
 #[derive(Debug)]
 pub(crate) struct Rest {
@@ -138,6 +143,22 @@ impl Rest {
 
     /// Makes the call, waits for limits if it is patient, and reads the envelope.
     pub(crate) async fn call(&self, call: &Call, token: Option<&Token>) -> Result<Value, RestError> {
+        let answer = self.answer(call, token).await?;
+        answer.value(call.route)
+    }
+
+    /// The same for an answer whose list is not to be read all at once.
+    pub(crate) async fn list<T>(
+        &self,
+        call: &Call,
+        token: Option<&Token>,
+        read: ReadList<T>,
+    ) -> Result<T, RestError> {
+        let answer = self.answer(call, token).await?;
+        answer.list(call.route, read)
+    }
+
+    async fn answer(&self, call: &Call, token: Option<&Token>) -> Result<Answer, RestError> {
         let mut waits = 0;
         loop {
             let closed = self.lock().wait(call.route, Instant::now());
@@ -158,7 +179,7 @@ impl Rest {
         }
     }
 
-    async fn exchange(&self, call: &Call, token: Option<&Token>) -> Result<Value, RestError> {
+    async fn exchange(&self, call: &Call, token: Option<&Token>) -> Result<Answer, RestError> {
         let mut request = self.client.request(call.method.clone(), format!("{}{}", self.base, call.path));
         if !call.query.is_empty() {
             request = request.query(&call.query);
@@ -182,7 +203,7 @@ impl Rest {
             return Err(RestError::Limited(wait));
         }
         let request = self.client.post(format!("{}{path}", self.base)).multipart(form).timeout(timeout);
-        self.finish(route, request, Some(token)).await
+        self.finish(route, request, Some(token)).await?.value(route)
     }
 
     async fn finish(
@@ -190,7 +211,7 @@ impl Rest {
         route: &'static str,
         mut request: reqwest::RequestBuilder,
         token: Option<&Token>,
-    ) -> Result<Value, RestError> {
+    ) -> Result<Answer, RestError> {
         if let Some(token) = token {
             request = request.header("X-Auth-Token", &token.secret).header("X-User-Id", &token.user);
         }
@@ -215,23 +236,7 @@ impl Rest {
         if status.is_server_error() {
             return Err(RestError::Unreachable(format!("the server answered {status}")));
         }
-        let json = serde_json::from_slice::<Value>(&body).ok();
-        // As large as what was made of it, where a room missed much.
-        drop(body);
-        if json.is_none() && (status.is_success() || status.is_redirection()) {
-            // Unknown GET routes, captive portals and wrong addresses answer a page of HTML.
-            return Err(RestError::Garbage(format!(
-                "the answer to {route} is no Rocket.Chat answer (status {}); check server.url",
-                status.as_u16()
-            )));
-        }
-        envelope::read(status.as_u16(), json).map_err(|refusal| {
-            if status == StatusCode::UNAUTHORIZED {
-                RestError::Unauthorized(refusal)
-            } else {
-                RestError::Refused(refusal)
-            }
-        })
+        Ok(Answer { status, body: body.into() })
     }
 
     fn learn_clock(&self, asked: Timestamp, headers: &HeaderMap) {
@@ -244,6 +249,64 @@ impl Rest {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Throttle> {
         self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An answer that is not yet read.
+struct Answer {
+    status: StatusCode,
+    body: Bytes,
+}
+
+/// What decides whether an answer is a refusal, without what else is in it.
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default)]
+struct Head {
+    #[serde(skip_serializing_if = "Value::is_null")]
+    success: Value,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    status: Value,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    error: Value,
+    #[serde(skip_serializing_if = "Value::is_null", rename = "errorType")]
+    error_type: Value,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    message: Value,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    details: Value,
+}
+
+impl Answer {
+    fn value(self, route: &str) -> Result<Value, RestError> {
+        let json = serde_json::from_slice(&self.body).ok();
+        self.envelope(route, json)
+    }
+
+    fn list<T>(self, route: &str, read: ReadList<T>) -> Result<T, RestError> {
+        let head = serde_json::from_slice::<Head>(&self.body).and_then(serde_json::to_value).ok();
+        self.envelope(route, head)?;
+        read(&self.body).map_err(|_| self.garbage(route))
+    }
+
+    fn envelope(&self, route: &str, json: Option<Value>) -> Result<Value, RestError> {
+        if json.is_none() && (self.status.is_success() || self.status.is_redirection()) {
+            return Err(self.garbage(route));
+        }
+        envelope::read(self.status.as_u16(), json).map_err(|refusal| {
+            if self.status == StatusCode::UNAUTHORIZED {
+                RestError::Unauthorized(refusal)
+            } else {
+                RestError::Refused(refusal)
+            }
+        })
+    }
+
+    /// Unknown GET routes, captive portals and wrong addresses answer a page of HTML.
+    fn garbage(&self, route: &str) -> RestError {
+        RestError::Garbage(format!(
+            "the answer to {route} is no Rocket.Chat answer (status {}); check server.url",
+            self.status.as_u16()
+        ))
     }
 }
 

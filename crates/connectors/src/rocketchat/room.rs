@@ -14,8 +14,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::api::Changes;
 use super::backfill::{self, Found, OVERLAP};
+use super::documents::Changes;
 use super::normalise::{self, Meaning, Reader, Said};
 use super::own::{self, FileRef};
 use super::reactions::{self, Votes};
@@ -63,7 +63,8 @@ impl Meter {
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     pub(crate) room: Room,
-    sender: mpsc::Sender<Item>,
+    /// In boxes: a queue takes room for some of its items at once, also in ten thousand rooms where nothing is said.
+    sender: mpsc::Sender<Box<Item>>,
     overflow: Arc<AtomicBool>,
     meter: Arc<Meter>,
     stop: CancellationToken,
@@ -73,7 +74,7 @@ impl Mailbox {
     /// Hands an item over; if the queue is full, the room will be read again.
     pub(crate) fn put(&self, item: Item) {
         self.meter.queued.fetch_add(1, Ordering::SeqCst);
-        if self.sender.try_send(item).is_err() {
+        if self.sender.try_send(Box::new(item)).is_err() {
             self.meter.queued.fetch_sub(1, Ordering::SeqCst);
             if !self.overflow.swap(true, Ordering::SeqCst) {
                 self.meter.behind.fetch_add(1, Ordering::SeqCst);
@@ -105,7 +106,7 @@ pub(crate) struct Worker {
     room: Room,
     cursor: Timestamp,
     written: Timestamp,
-    items: mpsc::Receiver<Item>,
+    items: mpsc::Receiver<Box<Item>>,
     overflow: Arc<AtomicBool>,
     stop: CancellationToken,
 }
@@ -168,7 +169,7 @@ impl Worker {
                     continue;
                 }
             };
-            let result = Box::pin(self.live(item)).await;
+            let result = Box::pin(self.live(*item)).await;
             self.common.meter.queued.fetch_sub(1, Ordering::SeqCst);
             result?;
         }
@@ -226,8 +227,8 @@ impl Worker {
         let mut found = Found::default();
         while let Some(since) = next {
             match self.read(|worker| worker.read_page(since, count)).await? {
-                Ok((changes, following)) => {
-                    next = following;
+                Ok(changes) => {
+                    next = changes.next;
                     self.look_at(changes, &mut found).await?;
                     if found.is_full() {
                         self.settle(std::mem::take(&mut found)).await?;
@@ -280,12 +281,13 @@ impl Worker {
             self.withdraw(message).await?;
         }
         for document in &ordered.documents {
-            if let Meaning::Person(said) = normalise::read(&self.common.reader, &self.room, document)
+            let document = document.read();
+            if let Meaning::Person(said) = normalise::read(&self.common.reader, &self.room, &document)
                 && let Some(inbound) = self.inbound(*said, None).await?
             {
                 found.put(inbound);
             }
-            if let Some(votes) = self.common.reader.votes(document) {
+            if let Some(votes) = self.common.reader.votes(&document) {
                 self.tell_votes(&votes).await?;
             }
         }
@@ -320,11 +322,7 @@ impl Worker {
         Ok(())
     }
 
-    async fn read_page(
-        &self,
-        since: Timestamp,
-        count: u32,
-    ) -> Result<(Changes, Option<Timestamp>), RestError> {
+    async fn read_page(&self, since: Timestamp, count: u32) -> Result<Changes, RestError> {
         let _permit = self.common.shared.reads.acquire().await.ok();
         self.common.shared.account.changes_page(&self.room.id, since, count).await
     }

@@ -152,6 +152,7 @@ impl Steward {
         }
         let subscriptions = self.shared.account.subscriptions().await?;
         self.shared.directory().replace(&subscriptions);
+        drop(subscriptions);
         let changed = match self.last_alive {
             Some(at) => match self.shared.account.rooms_changed(at.before(MARGIN)).await {
                 Ok(rooms) => Some(rooms.into_iter().collect::<HashSet<_>>()),

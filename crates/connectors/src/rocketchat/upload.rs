@@ -168,11 +168,12 @@ async fn whole_as_person(
 async fn find(shared: &Shared, login: &Login, room: &RoomId, name: &str, begun: Timestamp) -> Option<String> {
     let changes = shared.account.changes(room, begun.before(OVERLAP)).await.ok()?;
     changes.updated.iter().find_map(|document| {
+        let document = document.read();
         let author = document.get("u").and_then(|author| text(author, "_id"));
-        let named = own::files(document).iter().any(|file| file.name == name);
-        let fresh = normalise::said_at(document).is_some_and(|at| at >= begun.before(OVERLAP));
+        let named = own::files(&document).iter().any(|file| file.name == name);
+        let fresh = normalise::said_at(&document).is_some_and(|at| at >= begun.before(OVERLAP));
         (author == Some(login.token.user.as_str()) && named && fresh)
-            .then(|| text(document, "_id").map(str::to_owned))
+            .then(|| text(&document, "_id").map(str::to_owned))
             .flatten()
     })
 }
