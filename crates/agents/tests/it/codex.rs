@@ -17,6 +17,7 @@ use tokio::sync::SemaphorePermit;
 
 use crate::conformance::{Subject, Traits, check, room};
 use crate::kit::{PATIENCE, Seen, deny, everything, kill, next, only, processes, turn, until, write};
+use crate::table;
 
 struct Home {
     place: Place,
@@ -119,7 +120,7 @@ async fn answered(session: &mut Box<dyn AgentSession>, prompt: &str) -> Seen {
 }
 
 #[tokio::test]
-async fn it_does_what_every_agent_must_do() {
+async fn codex_does_what_every_agent_must() {
     let Some(home) = Home::new().await else { return };
     let path = home.place.home().to_str().unwrap().to_owned();
     let backend = home.backend();
@@ -135,6 +136,8 @@ async fn it_does_what_every_agent_must_do() {
             ours(&path).into_iter().filter(|pid| !launchers.contains(pid)).collect()
         }),
         traits: Traits {
+            whole: true,
+            tokens: true,
             // Its answer to a question has no room for a reason.
             tells_reason: false,
             errors: [
@@ -148,9 +151,7 @@ async fn it_does_what_every_agent_must_do() {
             resumes: true,
         },
     };
-    for (behaviour, outcome) in check(&subject).await {
-        println!("{behaviour}: {outcome}");
-    }
+    table::agrees("Codex", &check(&subject).await);
     subject.backend.shutdown().await;
     until("the processes to end", || (subject.processes)().is_empty().then_some(())).await;
     assert_eq!(subject.model.strays(), Vec::<String>::new());

@@ -1,19 +1,21 @@
 //! What every agent must do, as functions over the seam: the same ones run for each agent program.
 //!
-//! An agent's own test makes a [`Subject`] and calls [`check`]. What an agent cannot do is said in [`Traits`], never left
-//! out here. Each function answers in a word for the table of agents and behaviours.
+//! An agent's own test makes a [`Subject`], calls [`check`], and gives the rows to [`crate::table::agrees`]. What an agent
+//! cannot do is said in [`Traits`], never left out here. Each function gives rows of the table in `docs/agents.md`, in
+//! words that are the same in every run.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use acg_core::agent::{AgentBackend, AgentError, AgentSession, Prompt, PromptFile, SessionSpec};
+use acg_core::agent::{Abilities, AgentBackend, AgentError, AgentSession, Prompt, PromptFile, SessionSpec};
 use acg_policy::{Request, RolePolicy, Verdict, decide, decide_unseen, real_path};
 use acg_testing::model_api::MockModel;
 use acg_types::{AgentEvent, ConversationId, Decision, EndReason, Role, SessionId, ToolCall, TurnEnd};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::kit::{everything, kill, only, until, write};
+use crate::table::Row;
 
 /// How long anything may take before the test fails: agents start slowly on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
@@ -40,16 +42,21 @@ pub(crate) struct Subject {
 
 /// What differs between agents.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Traits {
+    /// Its questions show the whole call of the shell. Where they do not, no person is asked.
+    pub(crate) whole: bool,
     /// The model reads why a call was refused.
     pub(crate) tells_reason: bool,
+    /// The end of a turn says how many tokens it took.
+    pub(crate) tokens: bool,
     /// The end of a turn whose model answers 401, 429 and 500 for ever.
     pub(crate) errors: [(u16, EndReason); 3],
-    /// Media types that reach the model as parts of a prompt.
+    /// Pictures reach the model as parts of a prompt.
     pub(crate) pictures: bool,
     /// Text files reach the model without a tool.
     pub(crate) text_files: bool,
-    /// A session goes on after its process was killed.
+    /// A session goes on after its process was killed. Where it does not, opening it again must say `NotKept`.
     pub(crate) resumes: bool,
 }
 
@@ -148,29 +155,51 @@ fn assert_cancelled(event: &Result<AgentEvent, AgentError>) {
     assert!(is_end, "{event:?}");
 }
 
-/// Every behaviour, as (what, how it came out).
-pub(crate) async fn check(subject: &Subject) -> Vec<(&'static str, String)> {
+/// Every behaviour, as rows of the table.
+pub(crate) async fn check(subject: &Subject) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let (version, can) = probe(subject).await;
+    rows.push(("version", version));
+    rows.extend(answers(subject, can).await);
+    rows.push(("tool allowed by a rule", allowed(subject).await));
+    rows.push(("tool asked about and approved", approved(subject).await));
+    rows.push(("tool denied", denied(subject).await));
+    rows.push(("guest: a tool that no rule of theirs allows", guest(subject).await));
+    rows.extend(attachment(subject).await);
+    rows.extend(cancelled(subject).await);
+    rows.push(("stalled stream", stalled(subject).await));
+    rows.extend(api_errors(subject).await);
+    rows.push(("killed with a question open, then opened again", killed(subject).await));
+    rows.extend(reported(can));
+    rows
+}
+
+fn yes(is: bool) -> String {
+    if is { "yes".into() } else { "no".into() }
+}
+
+pub(crate) async fn probe(subject: &Subject) -> (String, Abilities) {
+    let info = subject.backend.probe().await.unwrap();
+    assert!(info.version.chars().any(|c| c.is_ascii_digit()), "{info:?}");
+    (info.version, info.can)
+}
+
+/// What the running program said of itself.
+fn reported(can: Abilities) -> Vec<Row> {
     vec![
-        ("probe", probe(subject).await),
-        ("answer, stream, second turn", answers(subject).await),
-        ("tool asked and approved", approved(subject).await),
-        ("tool denied", denied(subject).await),
-        ("guest refused", guest(subject).await),
-        ("attachment", attachment(subject).await),
-        ("cancel and next turn", cancelled(subject).await),
-        ("stalled stream", stalled(subject).await),
-        ("API errors", api_errors(subject).await),
-        ("kill and resume", killed(subject).await),
+        ("it reports: streaming", yes(can.streaming)),
+        ("it reports: resume", yes(can.resume)),
+        ("it reports: cancel", yes(can.cancel)),
+        ("it reports: pictures", yes(can.images)),
+        ("it reports: files", yes(can.files)),
+        ("it reports: choice of model", yes(can.models)),
+        ("it reports: cost", yes(can.cost)),
+        ("it reports: MCP", yes(can.mcp)),
+        ("it reports: questions of its own", yes(can.questions)),
     ]
 }
 
-pub(crate) async fn probe(subject: &Subject) -> String {
-    let info = subject.backend.probe().await.unwrap();
-    assert!(info.version.chars().any(|c| c.is_ascii_digit()), "{info:?}");
-    info.version
-}
-
-pub(crate) async fn answers(subject: &Subject) -> String {
+pub(crate) async fn answers(subject: &Subject, can: Abilities) -> Vec<Row> {
     let mut session = subject.open(subject.spec(None)).await;
     let seen = turn(&mut session, &"hello there".into(), |_, _| no("none")).await.unwrap();
     assert_eq!(
@@ -178,33 +207,74 @@ pub(crate) async fn answers(subject: &Subject) -> String {
         ("mock: hello there", EndReason::Completed),
         "{seen:?}"
     );
-    assert!(seen.deltas > 1, "{seen:?}");
-    let usage = seen.end.usage.clone().expect("usage");
-    assert_eq!((usage.input_tokens, usage.output_tokens), (1000, 20), "{usage:?}");
+    assert_eq!(seen.deltas > 1, can.streaming, "it does what it reports: {seen:?}");
+    let usage = seen.end.usage.clone().unwrap_or_default();
+    let tokens = (usage.input_tokens, usage.output_tokens);
+    assert_eq!(tokens, if subject.traits.tokens { (1000, 20) } else { (0, 0) }, "{usage:?}");
+    assert_eq!(usage.cost_usd.is_some(), can.cost, "it does what it reports: {usage:?}");
+    let said = match (subject.traits.tokens, can.cost) {
+        (true, true) => "tokens and cost",
+        (true, false) => "tokens",
+        (false, true) => "cost",
+        (false, false) => "no",
+    };
     let before = (subject.processes)();
-    let seen = turn(&mut session, &"[[echo:system]]".into(), |_, _| no("none")).await.unwrap();
-    assert!(seen.text.contains("GATEWAY-CONTEXT-42"), "the context is in force: {}", seen.text);
+    let system = turn(&mut session, &"[[echo:system]]".into(), |_, _| no("none")).await.unwrap();
+    let asked =
+        subject.model.requests().into_iter().rfind(|request| request.prompt().contains("echo:system"));
+    let is_told = asked.is_some_and(|request| request.body.to_string().contains("GATEWAY-CONTEXT-42"));
+    assert!(is_told, "the context is in force: {}", system.text);
     assert_eq!((subject.processes)(), before, "the same process");
     let id = session.id().clone();
     drop(session);
     let mut again = subject.open(subject.spec(Some(&id))).await;
     assert_eq!(again.id(), &id);
-    let seen = turn(&mut again, &"third".into(), |_, _| no("none")).await.unwrap();
-    assert_eq!(seen.text, "mock: third");
+    let third = turn(&mut again, &"third".into(), |_, _| no("none")).await.unwrap();
+    assert_eq!(third.text, "mock: third");
+    assert_eq!((subject.processes)(), before, "the same process, after it was given back");
     let last = subject.model.requests().into_iter().rfind(|request| request.prompt() == "third").unwrap();
-    assert!(last.prompts().iter().any(|prompt| prompt == "hello there"), "it remembers");
-    "yes".into()
+    assert!(last.prompts().iter().any(|prompt| prompt.contains("hello there")), "it remembers");
+    vec![
+        ("answer", "yes".into()),
+        ("answer shown while it is written", yes(seen.deltas > 1)),
+        ("second turn in the same process", "yes".into()),
+        ("what a turn took is said", said.into()),
+    ]
+}
+
+/// The gateway's own rule allows it: nobody is asked.
+pub(crate) async fn allowed(subject: &Subject) -> String {
+    let policy = only("Bash");
+    let mut spec = subject.spec(None);
+    spec.policy = Arc::clone(&policy);
+    let mut session = subject.open(spec).await;
+    let prompt = format!("go {}", (subject.shell)("touch allowed"));
+    let decide = |call: &ToolCall, whole| subject.by_rules(&policy, call, whole);
+    let seen = turn(&mut session, &prompt.as_str().into(), decide).await.unwrap();
+    assert!(seen.started > 0 && subject.has("allowed"), "{seen:?}");
+    assert!(!seen.asked.is_empty(), "the gateway was asked: {seen:?}");
+    "runs".into()
 }
 
 pub(crate) async fn approved(subject: &Subject) -> String {
+    let policy = everything();
     let mut session = subject.open(subject.spec(None)).await;
     let prompt = format!("go {}", (subject.shell)("echo did > approved && cat approved"));
-    let seen = turn(&mut session, &prompt.as_str().into(), |_, _| Decision::Allow).await.unwrap();
-    let (call, whole) = &seen.asked[0];
-    assert_eq!((call.tool.as_str(), *whole), ("Bash", true), "{seen:?}");
+    let whole = subject.traits.whole;
+    let decide = |call: &ToolCall, shown: bool| {
+        // Where it shows a part, the gateway asks its rules alone.
+        if whole { Decision::Allow } else { subject.by_rules(&policy, call, shown) }
+    };
+    let seen = turn(&mut session, &prompt.as_str().into(), decide).await.unwrap();
+    let (call, shown) = &seen.asked[0];
+    assert_eq!((call.tool.as_str(), *shown), ("Bash", whole), "{seen:?}");
+    assert_eq!((seen.asked.len(), subject.has("approved")), (1, whole), "{seen:?}");
+    if !whole {
+        return "no: its question does not show the whole call, so no person is asked".into();
+    }
     assert_eq!(call.params["command"], "echo did > approved && cat approved");
-    assert!(seen.started > 0 && seen.text.contains("did") && subject.has("approved"), "{seen:?}");
-    format!("yes, asked {} time(s)", seen.asked.len())
+    assert!(seen.started > 0 && seen.text.contains("did"), "{seen:?}");
+    "runs, asked about once".into()
 }
 
 pub(crate) async fn denied(subject: &Subject) -> String {
@@ -219,7 +289,7 @@ pub(crate) async fn denied(subject: &Subject) -> String {
     assert_eq!(told, subject.traits.tells_reason, "{seen:?}");
     let seen = turn(&mut session, &"after it".into(), |_, _| no("none")).await.unwrap();
     assert_eq!(seen.text, "mock: after it");
-    if told { "yes, the model is told why".into() } else { "yes".into() }
+    if told { "not run; the model reads why".into() } else { "not run".into() }
 }
 
 pub(crate) async fn guest(subject: &Subject) -> String {
@@ -231,10 +301,10 @@ pub(crate) async fn guest(subject: &Subject) -> String {
     let decide = |call: &ToolCall, whole| subject.by_rules(&policy, call, whole);
     let seen = turn(&mut session, &prompt.as_str().into(), decide).await.unwrap();
     assert!(!subject.has("guest"), "{seen:?}");
-    if seen.asked.is_empty() { "yes, not offered".into() } else { "yes, refused".into() }
+    if seen.asked.is_empty() { "not offered".into() } else { "refused".into() }
 }
 
-pub(crate) async fn attachment(subject: &Subject) -> String {
+pub(crate) async fn attachment(subject: &Subject) -> Vec<Row> {
     // One pixel.
     const PNG: &[u8] = &[
         137, 80, 78, 71, 13, 10, 26, 10, 0, 0, 0, 13, 73, 72, 68, 82, 0, 0, 0, 1, 0, 0, 0, 1, 8, 4, 0, 0, 0,
@@ -264,10 +334,12 @@ pub(crate) async fn attachment(subject: &Subject) -> String {
     assert_eq!(pictures, subject.traits.pictures, "{:?}", request.attachments());
     assert_eq!(body.contains("bumblebee"), subject.traits.text_files, "{body}");
     assert!(pictures || body.contains("a.png"), "named at least: {body}");
-    format!("picture: {pictures}, text: {}", subject.traits.text_files)
+    assert!(subject.traits.text_files || body.contains("notes.txt"), "named at least: {body}");
+    let way = |part| if part { "part of the prompt" } else { "named; read by a tool" };
+    vec![("picture", way(pictures).into()), ("text file", way(subject.traits.text_files).into())]
 }
 
-pub(crate) async fn cancelled(subject: &Subject) -> String {
+pub(crate) async fn cancelled(subject: &Subject) -> Vec<Row> {
     let mut session = subject.open(subject.spec(None)).await;
     session.prompt(&"long [[slow:400,100]]".into()).await.unwrap();
     while !matches!(next(&mut session).await.unwrap(), AgentEvent::TextDelta(_)) {}
@@ -278,7 +350,7 @@ pub(crate) async fn cancelled(subject: &Subject) -> String {
     let mut session = subject.open(subject.spec(Some(&id))).await;
     let seen = turn(&mut session, &"after the cancel".into(), |_, _| no("none")).await.unwrap();
     assert_eq!(seen.text, "mock: after the cancel", "{seen:?}");
-    "yes".into()
+    vec![("cancelled mid-stream", "yes".into()), ("next turn after it", "yes, in the same session".into())]
 }
 
 pub(crate) async fn stalled(subject: &Subject) -> String {
@@ -291,17 +363,35 @@ pub(crate) async fn stalled(subject: &Subject) -> String {
     "ended by the turn's deadline".into()
 }
 
-pub(crate) async fn api_errors(subject: &Subject) -> String {
-    let mut said = Vec::new();
-    for (code, reason) in subject.traits.errors {
+pub(crate) async fn api_errors(subject: &Subject) -> Vec<Row> {
+    const NAMES: [&str; 3] = ["API error 401", "API error 429", "API error 500"];
+    let mut rows = Vec::new();
+    for ((code, reason), name) in subject.traits.errors.into_iter().zip(NAMES) {
+        assert!(name.ends_with(&code.to_string()), "{name}: {code}");
         let mut session = subject.open(subject.spec(None)).await;
         let prompt = format!("hi [[error:{code}]]");
         let seen = turn(&mut session, &prompt.as_str().into(), |_, _| no("none")).await.unwrap();
         assert_eq!(seen.end.reason, reason, "{code}: {seen:?}");
         assert!(seen.end.error.is_some(), "{code}: {seen:?}");
-        said.push(format!("{code}: {reason:?} after {} retries", seen.retries));
+        let tried = if seen.retries > 0 { ", after it tried again" } else { "" };
+        rows.push((name, format!("{}{tried}", in_words(reason))));
     }
-    said.join("; ")
+    rows
+}
+
+fn in_words(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::Unauthorised => "unauthorised",
+        EndReason::RateLimited => "rate limited",
+        EndReason::QuotaExceeded => "quota used up",
+        EndReason::Unavailable => "unavailable",
+        EndReason::Failed => "failed",
+        EndReason::Refused => "refused",
+        EndReason::ContextOverflow => "context overflow",
+        EndReason::Completed => "completed",
+        EndReason::Cancelled => "cancelled",
+        EndReason::Deferred => "deferred",
+    }
 }
 
 /// Killed while a question is open: the call does not run, and the session goes on.
@@ -331,7 +421,10 @@ pub(crate) async fn killed(subject: &Subject) -> String {
     .await;
     assert!(!subject.has("killed"));
     if !subject.traits.resumes {
-        return "not resumed".into();
+        let again =
+            tokio::time::timeout(PATIENCE, subject.backend.open(subject.spec(Some(&id)))).await.unwrap();
+        assert!(matches!(&again, Err(AgentError::NotKept(lost)) if *lost == id), "{again:?}");
+        return "the call did not run; the session is lost, and said to be".into();
     }
     let mut session = subject.open(subject.spec(Some(&id))).await;
     assert_eq!(session.id(), &id);
@@ -341,5 +434,5 @@ pub(crate) async fn killed(subject: &Subject) -> String {
     let last = requests.iter().rfind(|request| request.prompt() == "back again").unwrap();
     assert!(last.prompts().iter().any(|prompt| prompt == "remember me"), "it remembers");
     assert!(!subject.has("killed"));
-    "yes".into()
+    "the call did not run; the session goes on".into()
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may stop them")]
 
 mod bad_programs;
+mod claude;
 mod closed;
 mod codex;
 #[cfg(target_os = "linux")]
@@ -18,5 +19,6 @@ mod oneshot;
 mod opencode;
 mod script;
 mod sessions;
+mod table;
 mod tools;
 mod turns;

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::conformance::{Seen, Subject, Traits, check, room, turn};
 use crate::kit::{everything, only, own_settings, processes, until, write};
+use crate::table;
 
 fn bash(command: &str) -> String {
     format!("[[tool:bash {}]]", json!({"command": command, "description": "d"}))
@@ -86,6 +87,8 @@ impl Scene {
                 }
             }),
             traits: Traits {
+                whole: true,
+                tokens: true,
                 tells_reason: true,
                 errors: [
                     (401, EndReason::Unauthorised),
@@ -133,20 +136,7 @@ fn yes(_: &ToolCall, _: bool) -> Decision {
 async fn opencode_does_what_every_agent_must() {
     let _room = room().await;
     let Some(scene) = Scene::new(json!({"max_retries": 1})).await else { return };
-    let table = check(&scene.subject).await;
-    let shown: Vec<String> = table.into_iter().map(|(what, how)| format!("{what}: {how}")).collect();
-    insta::assert_snapshot!(shown.join("\n"), @r"
-    probe: 1.18.33
-    answer, stream, second turn: yes
-    tool asked and approved: yes, asked 1 time(s)
-    tool denied: yes, the model is told why
-    guest refused: yes, not offered
-    attachment: picture: true, text: true
-    cancel and next turn: yes
-    stalled stream: ended by the turn's deadline
-    API errors: 401: Unauthorised after 0 retries; 429: RateLimited after 1 retries; 500: Unavailable after 1 retries
-    kill and resume: yes
-    ");
+    table::agrees("OpenCode", &check(&scene.subject).await);
     scene.end().await;
 }
 
