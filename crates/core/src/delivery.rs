@@ -91,7 +91,8 @@ impl Lane<'_> {
             // Nearly always: the commit that counts the attempt is also the look at what is next.
             let harmless = if self.idempotent() { Harmless::Always } else { Harmless::Only(self.clean) };
             match store.claim(self.connector, self.room, harmless, self.hub.clock.now()).await? {
-                Claim::Begun(row) => return self.post(*row).await,
+                // Boxed: of ten thousand rooms that wait for a connection, only those that post need the room for it.
+                Claim::Begun(row) => return Box::pin(self.post(*row)).await,
                 Claim::Nothing => return Ok(false),
                 Claim::Look => {}
             }
@@ -117,7 +118,7 @@ impl Lane<'_> {
         }
         if let Some(row) = row {
             store.attempt(row.id).await?;
-            return self.post(row).await;
+            return Box::pin(self.post(row)).await;
         }
         Ok(true)
     }
@@ -281,4 +282,20 @@ fn key(row: &OutboxRow) -> MessageId {
 fn settle(hub: &Hub, id: OutboxId, result: Result<(), String>) {
     // Nobody may be waiting for it.
     drop(hub.settled.send((id, result)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_result<A, B, F>(_: impl Fn(A, B) -> F) -> usize {
+        std::mem::size_of::<F>()
+    }
+
+    /// Ten thousand rooms may wait for their server at the same time.
+    #[test]
+    fn a_lane_that_waits_is_small() {
+        let size = size_of_result(lane);
+        assert!(size <= 1024, "{size} bytes");
+    }
 }
