@@ -10,6 +10,7 @@ mod screen;
 mod setup;
 mod stream;
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -93,7 +94,8 @@ async fn talk(
         .map_err(|error| Failure::new("the gateway could not start").because(&error))?;
     let control = gateway.control();
     screen.welcome(&config.label, directory);
-    let mut conversation = Conversation { control, front, shown, screen };
+    let mut conversation =
+        Conversation { control, front, shown, screen, held: VecDeque::new(), recent: VecDeque::new() };
     let done = conversation.run(args.new, home).await;
     // A turn that still runs was left on purpose; it is gone on with by the next chat in this directory.
     let hurry = CancellationToken::new();

@@ -179,6 +179,25 @@ pub struct Abilities {
     pub questions: bool,
 }
 
+impl Abilities {
+    /// The names of those it has.
+    #[must_use]
+    pub fn names(self) -> Vec<&'static str> {
+        let all = [
+            (self.streaming, "streaming"),
+            (self.resume, "resume"),
+            (self.cancel, "cancel"),
+            (self.images, "images"),
+            (self.files, "files"),
+            (self.models, "models"),
+            (self.cost, "cost"),
+            (self.mcp, "mcp"),
+            (self.questions, "questions"),
+        ];
+        all.into_iter().filter(|(has, _)| *has).map(|(_, name)| name).collect()
+    }
+}
+
 /// Why an agent did not do what it was asked. Matched by variant; texts are for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {

@@ -367,7 +367,7 @@ async fn probe(part: Arc<AgentPart>, stop: CancellationToken) {
     let checked = match outcome {
         Ok(Ok(info)) => {
             info!(agent = %name, version = %info.version, "The agent can be used.");
-            Ok(info.version)
+            Ok(info)
         }
         Ok(Err(error)) => Err(Chain(&error).to_string()),
         Err(_) => Err(format!("no answer within {PROBE_WAIT:?}")),

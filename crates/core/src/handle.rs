@@ -9,6 +9,7 @@ pub use acg_config::Limits;
 use acg_store::Counts;
 use acg_types::{AgentName, ConnectorName, RoomId, SessionId, WatcherName};
 
+use crate::agent::Abilities;
 use crate::connector::Health;
 
 /// One watcher as `list` shows it.
@@ -78,6 +79,8 @@ pub struct AgentInfoLine {
     pub kind: String,
     /// The program's version, once known.
     pub version: Option<String>,
+    /// What it can do, as found in the running program, once known.
+    pub can: Option<Abilities>,
     /// Why it cannot be used, if so.
     pub trouble: Option<String>,
     /// Whose processes are confined, and by what; `None` for an agent without processes.

@@ -19,7 +19,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::agent::AgentBackend;
+use crate::agent::{AgentBackend, AgentInfo};
 use crate::approvals::Broker;
 use crate::connector::{Capabilities, Connector, Link};
 use crate::lanes::Lanes;
@@ -55,8 +55,8 @@ pub(crate) struct ConnectorPart {
 pub(crate) struct AgentPart {
     pub(crate) config: AgentConfig,
     pub(crate) backend: Arc<dyn AgentBackend>,
-    /// Version, or what is wrong with it; `None` until it was asked.
-    pub(crate) checked: Mutex<Option<Result<String, String>>>,
+    /// What it said of itself, or what is wrong with it; `None` until it was asked.
+    pub(crate) checked: Mutex<Option<Result<AgentInfo, String>>>,
 }
 
 /// A turn that runs now.

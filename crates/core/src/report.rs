@@ -297,12 +297,17 @@ impl Control for Handle {
             .iter()
             .filter_map(|name| self.0.agents.get(name))
             .map(|part| {
-                let checked = lock(&part.checked).clone();
+                let (info, trouble) = match lock(&part.checked).clone() {
+                    Some(Ok(info)) => (Some(info), None),
+                    Some(Err(trouble)) => (None, Some(trouble)),
+                    None => (None, None),
+                };
                 AgentInfoLine {
                     name: part.config.name.clone(),
                     kind: part.config.kind.clone(),
-                    version: checked.as_ref().and_then(|checked| checked.clone().ok()),
-                    trouble: checked.and_then(Result::err),
+                    can: info.as_ref().map(|info| info.can),
+                    version: info.map(|info| info.version),
+                    trouble,
                     confinement: part
                         .backend
                         .confinement()

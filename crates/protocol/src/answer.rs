@@ -178,6 +178,10 @@ pub struct AgentLine {
     pub kind: String,
     /// The program's version, once known.
     pub version: Option<String>,
+    /// What it can do, as found in the running program, once known: `streaming`, `resume`, `cancel`, `images`,
+    /// `files`, `models`, `cost`, `mcp`, `questions`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub can: Option<Vec<String>>,
     /// Why it cannot be used, if so.
     pub trouble: Option<String>,
     /// Whose processes are confined, and by what; absent for an agent without processes.

@@ -3,6 +3,7 @@
 //! Owns the order of reading and showing, the questions before tools, and what Ctrl-C means at which moment. Must
 //! never answer a question for the person.
 
+use std::collections::VecDeque;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,9 +12,10 @@ use std::time::Duration;
 use acg_connectors::local::{Front, FrontError, Shown};
 use acg_core::connector::Accepted;
 use acg_core::handle::Control;
+use acg_types::MessageId;
 use serde::Deserialize;
 use tokio::sync::mpsc::Receiver;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use super::lines::{Lines, Typed};
 use super::screen::Screen;
@@ -23,6 +25,10 @@ use crate::home::Home;
 
 /// How often it is looked whether everything has been answered.
 const LOOK: Duration = Duration::from_millis(15);
+/// Longest wait for what became of a question before the agent's next words are shown.
+const OUTCOME: Duration = Duration::from_secs(2);
+/// Posts of which it is looked again whether they ask.
+const RECENT: usize = 16;
 /// Stands before what the person types.
 const PROMPT: &str = "> ";
 
@@ -32,6 +38,11 @@ pub(crate) struct Conversation {
     pub(crate) front: Front,
     pub(crate) shown: Receiver<Shown>,
     pub(crate) screen: Screen,
+    /// Came before what it belongs after.
+    pub(crate) held: VecDeque<Shown>,
+    /// Posts that asked nothing when they were shown: the core may post a question a moment before it counts the
+    /// answer to it.
+    pub(crate) recent: VecDeque<MessageId>,
 }
 
 /// A line, read.
@@ -152,6 +163,10 @@ impl Conversation {
             .map_err(|error| Failure::new("signals cannot be listened to").because(&error))?;
         let mut interrupted = false;
         loop {
+            if let Some(shown) = self.held.pop_front() {
+                self.show(&shown, lines).await?;
+                continue;
+            }
             tokio::select! {
                 biased;
                 shown = self.shown.recv() => match shown {
@@ -168,8 +183,13 @@ impl Conversation {
                     stopped.map_err(|error| Failure::new("the turn could not be stopped").because(&error))?;
                 }
                 _ = look.tick() => {
+                    if let Some(late) = self.recent.iter().find(|id| self.front.asks(id)).cloned() {
+                        self.recent.clear();
+                        self.ask(&late, lines).await?;
+                    }
                     // In this order: what was posted before it was idle is in the queue by then.
-                    if self.is_idle().await? && self.shown.is_empty() {
+                    if self.is_idle().await? && self.shown.is_empty() && self.held.is_empty() {
+                        self.recent.clear();
                         return Ok(());
                     }
                 }
@@ -178,16 +198,42 @@ impl Conversation {
     }
 
     async fn show(&mut self, shown: &Shown, lines: &mut Lines) -> Result<(), Failure> {
-        let question = match shown {
-            Shown::Post { id, .. } => self.front.asks(id).then_some(id),
-            _ => None,
+        let Shown::Post { id, .. } = shown else {
+            self.screen.show(shown, false);
+            return Ok(());
         };
-        self.screen.show(shown, question.is_some());
-        let Some(id) = question else { return Ok(()) };
+        let asks = self.front.asks(id);
+        self.screen.show(shown, asks);
+        if asks {
+            return self.ask(id, lines).await;
+        }
+        self.recent.push_back(id.clone());
+        if self.recent.len() > RECENT {
+            self.recent.pop_front();
+        }
+        Ok(())
+    }
+
+    async fn ask(&mut self, id: &MessageId, lines: &mut Lines) -> Result<(), Failure> {
         let answer = lines.read("Allow this? [y/N] ", false).await?;
         let yes = matches!(&answer, Typed::Line(line) if matches!(line.trim().to_lowercase().as_str(), "y" | "yes"));
         // An empty line, Ctrl-C and the end of a pipe are a no.
-        self.front.answer(id, yes).await.map_err(|error| lost(&error))
+        self.front.answer(id, yes).await.map_err(|error| lost(&error))?;
+        self.outcome().await;
+        Ok(())
+    }
+
+    /// Puts what became of a question before what the agent does next: both are on their way at the same time, and
+    /// a post in the middle of a sentence reads badly.
+    async fn outcome(&mut self) {
+        let deadline = Instant::now() + OUTCOME;
+        while let Ok(Some(shown)) = timeout_at(deadline, self.shown.recv()).await {
+            if matches!(shown, Shown::Post { .. }) {
+                self.held.push_front(shown);
+                return;
+            }
+            self.held.push_back(shown);
+        }
     }
 
     async fn is_idle(&self) -> Result<bool, Failure> {

@@ -182,6 +182,9 @@ fn agent_line(agent: &AgentLine, output: &Output) -> String {
     } else if agent.version.is_none() {
         line.push_str(": not looked at yet");
     }
+    if let Some(can) = agent.can.as_ref().filter(|can| !can.is_empty()) {
+        line.extend(["; can: ", &printable(&can.join(", "))]);
+    }
     if let Some(confinement) = &agent.confinement {
         line.extend(["; confined: ", &printable(confinement)]);
     }
@@ -246,6 +249,7 @@ mod tests {
             name: "c".to_owned(),
             kind: "claude".to_owned(),
             version: None,
+            can: None,
             trouble: None,
             confinement: None,
         };
@@ -255,7 +259,12 @@ mod tests {
         agent.trouble = Some("not logged in".to_owned());
         assert_eq!(agent_line(&agent, &output), "c (claude): 2.1.0: unusable — not logged in");
         agent.trouble = None;
+        agent.can = Some(vec!["streaming".to_owned(), "resume".to_owned()]);
+        assert_eq!(agent_line(&agent, &output), "c (claude): 2.1.0; can: streaming, resume");
         agent.confinement = Some("guests, by Landlock 7".to_owned());
-        assert_eq!(agent_line(&agent, &output), "c (claude): 2.1.0; confined: guests, by Landlock 7");
+        assert_eq!(
+            agent_line(&agent, &output),
+            "c (claude): 2.1.0; can: streaming, resume; confined: guests, by Landlock 7"
+        );
     }
 }

@@ -52,6 +52,7 @@ pub(super) fn status(report: StatusReport, version: &str) -> wire::StatusData {
                 kind: agent.kind,
                 version: agent.version,
                 trouble: agent.trouble,
+                can: agent.can.map(|can| can.names().into_iter().map(str::to_owned).collect()),
                 confinement: agent.confinement,
             })
             .collect(),

@@ -3,6 +3,7 @@
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
+use acg_core::agent::Abilities;
 use acg_core::connector::{Health, Link};
 use acg_core::handle::{
     AgentInfoLine, CommandError, ConnectorInfo, ContextState, Control, Limits, SendRequest, StatusReport,
@@ -122,6 +123,7 @@ impl Control for FakeControl {
                 name: "claude".into(),
                 kind: "claude".to_owned(),
                 version: None,
+                can: Some(Abilities { streaming: true, mcp: true, ..Abilities::default() }),
                 trouble: Some("not found".to_owned()),
                 confinement: None,
             }],

@@ -97,6 +97,7 @@ fn answers_on_the_wire() {
             name: "claude".to_owned(),
             kind: "claude".to_owned(),
             version: Some("2.1.0".to_owned()),
+            can: Some(vec!["streaming".to_owned(), "resume".to_owned()]),
             trouble: None,
             confinement: None,
         }],
@@ -125,7 +126,7 @@ fn answers_on_the_wire() {
     {"ok":false,"error":"Unknown command: bogus"}
     {"ok":true,"data":[{"watcher_name":"w0","room_name":"general","connector":"rc","agent_name":"claude","session_id":"5f0c","paused":false,"active":true,"context_injection_state":"injected"},{"watcher_name":"w0","room_name":"general","connector":"rc","agent_name":"claude","session_id":null,"paused":false,"active":false,"context_injection_state":"not_started","trouble":"room not found"}]}
     {"ok":true,"data":[]}
-    {"ok":true,"data":{"version":"0.6.0","pid":42,"uptime_ms":3723000,"watchers":1,"connectors":[{"name":"rc","type":"rocketchat","link":"retrying","reason":"connection refused","account":null,"server_version":"6.5.3","version_note":null,"since":1700000000000}],"agents":[{"name":"claude","type":"claude","version":"2.1.0","trouble":null}],"queues":{"inbox_waiting":1,"inbox_running":0,"inbox_refused":0,"refused":{"queue_full":0,"share_full":0,"rate_limited":0,"missed":0},"outbox_pending":0,"outbox_failed":0,"outbox_ambiguous":0,"outbox_expired":0},"unconfirmed":[{"connector":"rc","username":"alice"}],"running_turns":[{"room":"general","for_ms":1500}],"limits":{"max_queue_depth":100,"max_concurrent_turns":8,"max_turns_per_room":4,"rate_limit":{"messages":20,"per_ms":60000},"collect":{"messages":50,"characters":20000}}}}
+    {"ok":true,"data":{"version":"0.6.0","pid":42,"uptime_ms":3723000,"watchers":1,"connectors":[{"name":"rc","type":"rocketchat","link":"retrying","reason":"connection refused","account":null,"server_version":"6.5.3","version_note":null,"since":1700000000000}],"agents":[{"name":"claude","type":"claude","version":"2.1.0","can":["streaming","resume"],"trouble":null}],"queues":{"inbox_waiting":1,"inbox_running":0,"inbox_refused":0,"refused":{"queue_full":0,"share_full":0,"rate_limited":0,"missed":0},"outbox_pending":0,"outbox_failed":0,"outbox_ambiguous":0,"outbox_expired":0},"unconfirmed":[{"connector":"rc","username":"alice"}],"running_turns":[{"room":"general","for_ms":1500}],"limits":{"max_queue_depth":100,"max_concurrent_turns":8,"max_turns_per_room":4,"rate_limit":{"messages":20,"per_ms":60000},"collect":{"messages":50,"characters":20000}}}}
     "#);
 }
 
