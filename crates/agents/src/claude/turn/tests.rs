@@ -404,7 +404,7 @@ fn recorded_sessions_are_understood() {
         .filter_map(|entry| Some(entry.unwrap().file_name().to_str()?.strip_suffix(".jsonl")?.to_owned()))
         .collect();
     names.sort();
-    assert!(names.len() > 25, "{names:?}");
+    assert!(names.len() > 70, "{names:?}");
     let log: String = names
         .iter()
         .flat_map(|name| ["== ".to_owned(), name.clone(), "\n".to_owned(), replay(name)])

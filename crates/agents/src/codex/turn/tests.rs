@@ -163,6 +163,47 @@ fn a_recorded_session_that_was_resumed_is_told_in_events() {
     insta::assert_snapshot!(replay(RESUMED).join("\n"));
 }
 
+/// Recordings of `codex exec`, which the gateway does not use.
+const OTHER_MODE: [&str; 3] = ["exec-401.jsonl", "exec-bad-resume.jsonl", "exec.jsonl"];
+
+fn fixtures() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/codex")
+}
+
+#[test]
+fn what_another_mode_says_is_no_event() {
+    for name in OTHER_MODE {
+        let mut machine = started(THREAD, "/w");
+        machine.prompt(String::new(), &Prompt::from("hi")).unwrap();
+        let text = std::fs::read_to_string(fixtures().join(name)).unwrap();
+        let mut fed = 0;
+        for line in text.lines() {
+            let line: Value = serde_json::from_str(line).unwrap();
+            if line["dir"] == "out" {
+                let effects = machine.line(line["m"].to_string().as_bytes());
+                let harmless = effects.iter().all(|effect| matches!(effect, Effect::Fault(_)));
+                assert!(harmless, "{name}: {effects:?}");
+                fed += 1;
+            }
+        }
+        assert!(fed > 0 || name.contains("bad"), "{name}");
+    }
+}
+
+#[test]
+fn every_recording_is_played() {
+    let mut names: Vec<String> = std::fs::read_dir(fixtures())
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
+        .filter(|name| name != "README.md")
+        .collect();
+    names.sort();
+    let mut played: Vec<&str> =
+        OTHER_MODE.into_iter().chain(["app-server-resume.jsonl", "app-server.jsonl"]).collect();
+    played.sort_unstable();
+    assert_eq!(names, played);
+}
+
 #[test]
 fn the_handshake_leaves_nothing_to_a_settings_file() {
     let (mut machine, hello) = Machine::new("codex".into(), opening("/w", None));

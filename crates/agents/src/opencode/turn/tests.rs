@@ -165,11 +165,42 @@ fn replay(name: &str) -> String {
     out
 }
 
+const SERVED: [&str; 3] = ["serve.jsonl", "serve-restart.jsonl", "errors.jsonl"];
+
 #[test]
 fn recorded_sessions_are_understood() {
-    for name in ["serve.jsonl", "serve-restart.jsonl", "errors.jsonl"] {
+    for name in SERVED {
         insta::assert_snapshot!(name, replay(name));
     }
+}
+
+/// Recordings of `opencode run`, which the gateway does not use: nothing of it is taken for a turn's events.
+#[test]
+fn what_another_mode_says_is_no_event_and_every_recording_is_played() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/opencode");
+    let (mut served, mut fed) = (0, 0);
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if SERVED.contains(&name) {
+            served += 1;
+            continue;
+        }
+        if name == "README.md" {
+            continue;
+        }
+        assert!(name.starts_with("run-"), "{name} is played by no test");
+        let mut turn = Turn::new(begin(ROOT, "msg_0"));
+        for line in std::fs::read_to_string(&path).unwrap().lines() {
+            let line: Value = serde_json::from_str(line).unwrap();
+            if line["dir"] == "out" {
+                let effects = feed(&mut turn, &line["m"]);
+                assert!(effects.is_empty(), "{name}: {effects:?}");
+                fed += 1;
+            }
+        }
+    }
+    assert!(served == SERVED.len() && fed > 20, "{served} and {fed}");
 }
 
 #[test]
