@@ -18,6 +18,7 @@ mod counts;
 mod error;
 mod grants;
 mod health;
+mod history;
 mod import;
 mod inbox;
 mod missed;

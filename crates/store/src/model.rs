@@ -194,6 +194,24 @@ pub struct BegunTurn {
     pub more: bool,
 }
 
+/// What was said in a conversation, as far as it is told to a new session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// The newest turns, in order.
+    pub turns: Vec<PastTurn>,
+    /// Whether there may have been others before them.
+    pub more: bool,
+}
+
+/// A turn that has ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PastTurn {
+    /// What people said, in order of arrival.
+    pub messages: Vec<NewMessage>,
+    /// The agent's answer, in the parts that were posted.
+    pub answer: Vec<String>,
+}
+
 /// How far a turn came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TurnState {

@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0006_delivery.sql"),
     include_str!("../migrations/0007_upkeep.sql"),
     include_str!("../migrations/0008_usage.sql"),
+    include_str!("../migrations/0009_history.sql"),
 ];
 
 /// Marks the file as ours: "acg1".

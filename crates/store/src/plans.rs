@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use crate::{
-    admission, approvals, audit, commands, counts, grants, inbox, open, outbox, retention, turns, usage,
+    admission, approvals, audit, commands, counts, grants, history, inbox, open, outbox, retention, turns, usage,
 };
 
 fn plan(connection: &Connection, sql: &str) -> String {
@@ -50,6 +50,17 @@ fn hot_queries_use_an_index() {
         let plan = plan(&connection, &query);
         assert!(plan.contains("INDEX"), "{query}: {plan}");
         assert!(!plan.contains("SCAN"), "{query}: {plan}");
+    }
+}
+
+/// However long a conversation is: only its newest turns are read, each with its answer.
+#[test]
+fn history_is_read_from_its_end() {
+    let connection = open::memory().unwrap();
+    for (query, index) in [(history::TURNS, "turns_by_conversation"), (history::ANSWER, "outbox_answers")] {
+        let plan = plan(&connection, query);
+        assert!(plan.contains(&format!("INDEX {index} (")), "{query}: {plan}");
+        assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{query}: {plan}");
     }
 }
 

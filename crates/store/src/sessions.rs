@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 
 use crate::conversations::{self, replaced};
 use crate::rows::{all, change, first, text};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, history};
 
 impl Store {
     /// The session of a conversation, or of a role in it, and whether a prompt has reached the agent in it.
@@ -33,8 +33,8 @@ impl Store {
             .await
     }
 
-    /// Forgets every session of a conversation, its own and its roles', with what was allowed for them. Which they
-    /// were comes back.
+    /// Forgets every session of a conversation, its own and its roles', with what was allowed for them; what was said
+    /// before is not [`Store::history`] any more. Which sessions they were comes back.
     pub async fn reset_sessions(&self, conversation: ConversationId) -> Result<Vec<SessionId>, StoreError> {
         self.write(move |connection| reset(connection, conversation)).await
     }
@@ -107,6 +107,7 @@ fn reset(connection: &Connection, conversation: ConversationId) -> Result<Vec<Se
     }
     change(connection, "DELETE FROM role_sessions WHERE conversation = ?1", [conversation.0])?;
     conversations::set_session(connection, conversation, None, false)?;
+    history::begin_anew(connection, conversation)?;
     sessions.splice(0..0, own);
     Ok(sessions)
 }

@@ -10,6 +10,7 @@ mod deferred;
 mod files;
 mod grants;
 mod group;
+mod history;
 mod import;
 mod inbox;
 mod marks;
