@@ -12,6 +12,7 @@ pub(crate) const BUSY: &str = "⚠️ Server busy — your message was dropped. 
 pub(crate) const TIMED_OUT: &str = "⏱️ Request timed out. Please try again.";
 pub(crate) const EMPTY_RESPONSE: &str = "(empty response)";
 pub(crate) const SESSION_REPLACED: &str = "ℹ️ The agent no longer knows this room's session, so a new one was started. It does not remember what was said before.";
+pub(crate) const SESSION_REPLACED_TOLD: &str = "ℹ️ The agent no longer knows this room's session, so a new one was started. It was given a record of the latest messages and answers; what it did otherwise, it does not remember.";
 pub(crate) const STOPPED: &str = "⏹️ Stopped before the answer was finished.";
 
 /// What a turn that did not end well says in the room. `None`: it ended well.

@@ -70,6 +70,8 @@ struct Turn<'a> {
     asked: AtomicBool,
     /// Whether a deferred turn was taken up: from then on it is one that a process runs.
     taken_up: AtomicBool,
+    /// Whether its session was told what was said before it.
+    told: AtomicBool,
 }
 
 impl Turn<'_> {
@@ -129,11 +131,7 @@ async fn work_on(
             "A message waits for a watcher that is no longer configured; it is not answered.");
         return drop_turn(hub, conversation, id, &message).await.map_err(early);
     };
-    let heading = Heading {
-        platform: connector.capabilities.title,
-        dialect: hub.dialect,
-        zone: connector.zone.clone(),
-    };
+    let heading = heading(hub, &connector);
     let reached =
         |turn: &UnfinishedTurn| turn.session.clone().map(|session| (session, turn.session_role.clone()));
     let (start, reached) = match work {
@@ -158,6 +156,7 @@ async fn work_on(
         agent,
         asked: AtomicBool::new(start == Start::TakeUp),
         taken_up: AtomicBool::new(false),
+        told: AtomicBool::new(false),
         start,
         reached,
         known: None,
@@ -185,6 +184,10 @@ async fn work_on(
         put_back(hub, id, state, messages.len()).await;
     }
     result.map_err(|error| (error, turn.taken_up.load(Ordering::Relaxed)))
+}
+
+fn heading(hub: &Hub, connector: &ConnectorPart) -> Heading {
+    Heading { platform: connector.capabilities.title, dialect: hub.dialect, zone: connector.zone.clone() }
 }
 
 /// Ends a turn that nobody can answer.

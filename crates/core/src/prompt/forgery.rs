@@ -102,6 +102,7 @@ pub(super) fn forges(platform: &str, line: &str) -> bool {
         "attached:",
         "agentchain",
         "sessionhistory",
+        "endsessionhistory",
         "scheduled",
     ]
     .iter()

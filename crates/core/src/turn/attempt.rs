@@ -21,7 +21,7 @@ use crate::agent::{AgentError, AgentSession, SessionSpec};
 use crate::approvals::{self, texts::Void};
 use crate::context::{self, Context, Identity};
 use crate::hub::{CoreError, INNER_RETRY, lock};
-use crate::notices;
+use crate::{notices, prompt};
 
 /// Longest wait for an agent to end a turn that was cancelled; the backend kills it well before.
 const CANCEL_WAIT: std::time::Duration = std::time::Duration::from_secs(15);
@@ -30,8 +30,8 @@ const CANCEL_WAIT: std::time::Duration = std::time::Duration::from_secs(15);
 enum Outcome {
     /// To be ended like this.
     End(Ending),
-    /// The agent does not know the session; nothing ran.
-    SessionUnknown(SessionId),
+    /// The agent does not know the session, or keeps none longer than a process (`expected`); nothing ran.
+    SessionGone { session: SessionId, expected: bool },
     /// Nothing reached the agent and the gateway is closing: the message waits for the next start.
     Requeue,
     /// The gateway is closing with the turn running: it is gone on with after the next start.
@@ -49,6 +49,7 @@ impl Outcome {
 /// Has the message answered and commits the end.
 pub(super) async fn answer(turn: &mut Turn<'_>, slot: &mut Slot) -> Result<(), CoreError> {
     let mut preface = Vec::new();
+    let mut replaced = false;
     let ending = loop {
         let outcome = attempt(turn, slot).await;
         match outcome? {
@@ -66,21 +67,31 @@ pub(super) async fn answer(turn: &mut Turn<'_>, slot: &mut Slot) -> Result<(), C
                 turn.hub.conversations.wake(&turn.conversation.id);
                 return Ok(());
             }
-            Outcome::SessionUnknown(session) if turn.watcher.config.session_id.is_some() => {
+            Outcome::SessionGone { session, .. } if turn.watcher.config.session_id.is_some() => {
                 error!(watcher = %turn.watcher.name, %session, "The agent does not know the pinned session. Correct session_id in the configuration.");
                 break Ending::notice("failed", notices::failed(&session));
             }
-            Outcome::SessionUnknown(session) if turn.going_on() => {
+            Outcome::SessionGone { session, .. } if turn.going_on() => {
                 warn!(watcher = %turn.watcher.name, %session, "A turn cannot be gone on with: the agent does not know its session.");
                 forget_session(turn).await?;
                 break Ending::notice("interrupted", notices::interrupted(&turn.message.sender.username));
             }
-            Outcome::SessionUnknown(session) if preface.is_empty() => {
-                warn!(watcher = %turn.watcher.name, %session, "The agent no longer knows the session; a new one is started.");
+            Outcome::SessionGone { session, expected } if !std::mem::replace(&mut replaced, true) => {
                 forget_session(turn).await?;
-                preface.push((OutgoingKind::Notice, notices::SESSION_REPLACED.to_owned()));
+                if expected {
+                    info!(watcher = %turn.watcher.name, %session, "The agent kept the session no longer than its process; a new one takes its place.");
+                } else {
+                    warn!(watcher = %turn.watcher.name, %session, "The agent no longer knows the session; a new one is started.");
+                    let text = match said_before(turn).await? {
+                        Some(_) => notices::SESSION_REPLACED_TOLD,
+                        None => notices::SESSION_REPLACED,
+                    };
+                    preface.push((OutgoingKind::Notice, text.to_owned()));
+                }
             }
-            Outcome::SessionUnknown(session) => break Ending::notice("failed", notices::failed(&session)),
+            Outcome::SessionGone { session, .. } => {
+                break Ending::notice("failed", notices::failed(&session));
+            }
         }
     };
     if turn.asked.load(Ordering::Relaxed) {
@@ -94,7 +105,35 @@ pub(super) async fn answer(turn: &mut Turn<'_>, slot: &mut Slot) -> Result<(), C
             }
         }
     }
-    end(turn, preface, ending).await
+    let completed = ending.outcome == "completed";
+    end(turn, preface, ending).await?;
+    if !completed
+        && turn.told.load(Ordering::Relaxed)
+        && let Err(error) = begin_anew(turn).await
+    {
+        error!(turn = %turn.id, error = %Chain(&error), "A session that may not know what was said before could not be replaced.");
+    }
+    Ok(())
+}
+
+/// What a session that is begun in this conversation is told of what was said before it. Whatever it takes the place of:
+/// nothing is told across a reset.
+async fn said_before(turn: &Turn<'_>) -> Result<Option<String>, CoreError> {
+    let role = turn.session_role();
+    let longest = u32::try_from(prompt::LONGEST).unwrap_or(u32::MAX);
+    let history = turn.hub.store.history(turn.conversation.id, role.as_ref(), longest).await?;
+    Ok(prompt::record(&super::heading(turn.hub, &turn.connector), &history))
+}
+
+/// Agents drop from a session what was said in a turn that failed or was stopped, and with it what was said before.
+async fn begin_anew(turn: &mut Turn<'_>) -> Result<(), CoreError> {
+    let role = turn.session_role();
+    let (known, _) = turn.hub.store.session_of(turn.conversation.id, role.as_ref()).await?;
+    forget_session(turn).await?;
+    if let Some(session) = known {
+        turn.agent.backend.forget(&session).await;
+    }
+    Ok(())
 }
 
 async fn forget_session(turn: &mut Turn<'_>) -> Result<(), CoreError> {
@@ -111,6 +150,7 @@ async fn attempt(turn: &Turn<'_>, slot: &mut Slot) -> Result<Outcome, CoreError>
     let deadline = Instant::now() + time;
     let budget = Budget::new(time);
     let (session_id, resume) = session(turn).await?;
+    let before = if resume || turn.going_on() { None } else { said_before(turn).await? };
     let spec = session_spec(turn, session_id.clone(), resume);
     let shown = session_id.unwrap_or_else(|| SessionId::from("new"));
 
@@ -141,7 +181,9 @@ async fn attempt(turn: &Turn<'_>, slot: &mut Slot) -> Result<Outcome, CoreError>
         Vec::new()
     };
 
-    let talk = talk::talk(turn, session.as_mut(), slot, &mut typing, budget, stored);
+    turn.told.store(before.is_some(), Ordering::Relaxed);
+    let known = talk::Known { before, stored };
+    let talk = talk::talk(turn, session.as_mut(), slot, &mut typing, budget, known);
     let ended = tokio::select! {
         ended = talk => ended,
         () = turn.cancel.cancelled() => {
@@ -171,8 +213,11 @@ async fn attempt(turn: &Turn<'_>, slot: &mut Slot) -> Result<Outcome, CoreError>
             error!(turn = %turn.id, error = %Chain(&error), "The turn's progress could not be stored; the turn is ended.");
             Ok(Outcome::notice("failed", notices::failed(&session_id)))
         }
-        Err(TalkError::Agent(AgentError::UnknownSession(session) | AgentError::NotKept(session))) => {
-            Ok(Outcome::SessionUnknown(session))
+        Err(TalkError::Agent(AgentError::UnknownSession(session))) => {
+            Ok(Outcome::SessionGone { session, expected: false })
+        }
+        Err(TalkError::Agent(AgentError::NotKept(session))) => {
+            Ok(Outcome::SessionGone { session, expected: true })
         }
         Err(TalkError::Agent(error)) => {
             error!(watcher = %turn.watcher.name, session = %session_id, error = %Chain(&error), "The agent failed during a turn.");
@@ -296,9 +341,8 @@ fn context_of(turn: &Turn<'_>) -> Context {
 /// The agent could not be opened: nothing reached it.
 fn not_reached(turn: &Turn<'_>, session: &SessionId, error: AgentError) -> Outcome {
     match error {
-        AgentError::UnknownSession(session) | AgentError::NotKept(session) => {
-            Outcome::SessionUnknown(session)
-        }
+        AgentError::UnknownSession(session) => Outcome::SessionGone { session, expected: false },
+        AgentError::NotKept(session) => Outcome::SessionGone { session, expected: true },
         AgentError::Closing if turn.going_on() => Outcome::Leave,
         AgentError::Closing => Outcome::Requeue,
         error => {

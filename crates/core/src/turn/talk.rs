@@ -38,20 +38,28 @@ impl From<CoreError> for TalkError {
     }
 }
 
-/// Reaches the agent, and follows the turn to its end, answering every question. `stored`: what people decided
-/// while the turn was deferred.
+/// What the agent, or the turn, does not know by itself.
+pub(super) struct Known {
+    /// What was said before the session began, to stand before the prompt.
+    pub(super) before: Option<String>,
+    /// What people decided while the turn was deferred.
+    pub(super) stored: Vec<ApprovalRow>,
+}
+
+/// Reaches the agent, and follows the turn to its end, answering every question.
 pub(super) async fn talk(
     turn: &Turn<'_>,
     session: &mut dyn AgentSession,
     slot: &mut Slot,
     typing: &mut Typing,
     mut budget: Budget,
-    stored: Vec<ApprovalRow>,
+    known: Known,
 ) -> Result<(TurnLog, TurnEnd), TalkError> {
     let reach = async {
         match &turn.start {
             Start::Fresh(prompt) | Start::GoOn(prompt) => {
-                session.prompt(&Prompt::from(prompt.as_str())).await
+                let before = known.before.as_deref().unwrap_or_default();
+                session.prompt(&Prompt::from(format!("{before}{prompt}").as_str())).await
             }
             Start::TakeUp => session.take_up().await,
         }
@@ -62,7 +70,7 @@ pub(super) async fn talk(
     }
     acg_fault::point(Point::Prompted);
     let mut screen = Screen::begin(turn);
-    let mut questions = Questions::new(turn, session.id().clone(), stored);
+    let mut questions = Questions::new(turn, session.id().clone(), known.stored);
     let mut log = TurnLog::default();
     let mut begun = false;
     let closing = &turn.hub.phases.turns;

@@ -274,6 +274,8 @@ pub(crate) struct Agents {
     pub(crate) contexts: Mutex<Vec<String>>,
     pub(crate) decisions: Mutex<Vec<Decision>>,
     pub(crate) unknown: Mutex<Vec<SessionId>>,
+    /// Sessions whose processes have ended, of an agent that keeps none longer.
+    pub(crate) not_kept: Mutex<Vec<SessionId>>,
     pub(crate) forgotten: Mutex<Vec<SessionId>>,
     pub(crate) busy: watch::Sender<usize>,
     pub(crate) release: watch::Sender<bool>,
@@ -315,6 +317,9 @@ impl AgentBackend for FakeAgent {
         let session = spec.session.clone().unwrap();
         if self.0.unknown.lock().unwrap().contains(&session) {
             return Err(AgentError::UnknownSession(session));
+        }
+        if self.0.not_kept.lock().unwrap().contains(&session) {
+            return Err(AgentError::NotKept(session));
         }
         self.0.specs.lock().unwrap().push(spec.clone());
         self.0.contexts.lock().unwrap().push(spec.context.clone().unwrap_or_default());

@@ -210,7 +210,7 @@ async fn an_unknown_session_is_replaced_and_the_room_is_told() {
     home.agents.unknown.lock().unwrap().push("session-1".into());
     home.platform.say(message("m2", "alice", "two")).await;
     let texts = home.platform.until_posted(3).await;
-    assert!(texts[1].contains("a new one was started"));
+    assert!(texts[1].contains("a new one was started. It was given a record"), "{texts:?}");
     assert_eq!(texts[2], "echo: two");
     assert_eq!(
         gateway.control().list(None).await.unwrap()[0].session.as_ref().unwrap().as_str(),

@@ -10,6 +10,7 @@ mod flow;
 mod limits;
 mod outage;
 mod parking;
+mod replay;
 mod resend;
 mod restart;
 mod shutdown;
