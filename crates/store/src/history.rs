@@ -46,9 +46,8 @@ fn history(
     characters: u32,
 ) -> Result<History, StoreError> {
     let role = role.map_or("", Role::as_str);
-    let rows = all(connection, TURNS, params![conversation.0, role, MOST_TURNS], |row| {
-        Ok(TurnId(row.get("id")?))
-    })?;
+    let rows =
+        all(connection, TURNS, params![conversation.0, role, MOST_TURNS], |row| Ok(TurnId(row.get("id")?)))?;
     let limit = usize::try_from(characters).unwrap_or(usize::MAX);
     let mut turns = Vec::new();
     let mut size = 0;

@@ -3,7 +3,8 @@
 use rusqlite::Connection;
 
 use crate::{
-    admission, approvals, audit, commands, counts, grants, history, inbox, open, outbox, retention, turns, usage,
+    admission, approvals, audit, commands, counts, grants, history, inbox, open, outbox, retention, turns,
+    usage,
 };
 
 fn plan(connection: &Connection, sql: &str) -> String {

@@ -45,14 +45,8 @@ async fn messages_and_answers_come_in_order_and_notices_do_not() {
     talk(&store, "other", "x", None).await;
     talk(&store, "r", "2", None).await;
     let history = store.history(id, None, 100_000).await.unwrap();
-    let expected = [
-        "text of 1",
-        "answer to 1, part 1",
-        "part 2",
-        "text of 2",
-        "answer to 2, part 1",
-        "part 2",
-    ];
+    let expected =
+        ["text of 1", "answer to 1, part 1", "part 2", "text of 2", "answer to 2, part 1", "part 2"];
     assert_eq!((said(&history).as_slice(), history.more), (&expected.map(str::to_owned)[..], false));
 }
 
