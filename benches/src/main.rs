@@ -3,6 +3,7 @@
 //! `scripts/bench` builds what is measured and calls this. Owns the command line and the document that the table
 //! goes into. Must never say more than was measured.
 
+mod agents;
 mod load;
 mod machine;
 mod measure;
@@ -25,12 +26,13 @@ use subject::Programs;
 
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
-const USAGE: &str = "acg-bench [--load [--only PART,…] | --soak MINUTES] [--quick] [--gateway PROGRAM] [--commit NAME] [--write DOCUMENT]";
+const USAGE: &str = "acg-bench [--load [--only PART,…] | --agents [--only AGENT,…] | --soak MINUTES] [--quick] [--gateway PROGRAM] [--commit NAME] [--write DOCUMENT]";
 
 #[derive(Debug, Default)]
 struct Args {
     quick: bool,
     load: bool,
+    agents: bool,
     only: Option<String>,
     soak: Option<f64>,
     gateway: Option<PathBuf>,
@@ -46,7 +48,8 @@ impl Args {
             match arg.as_str() {
                 "--quick" => read.quick = true,
                 "--load" => read.load = true,
-                "--only" => read.only = Some(parts(value()?)?),
+                "--agents" => read.agents = true,
+                "--only" => read.only = Some(value()?),
                 "--soak" => read.soak = Some(minutes(&value()?)?),
                 "--gateway" => read.gateway = Some(value()?.into()),
                 "--commit" => read.commit = Some(value()?),
@@ -54,7 +57,17 @@ impl Args {
                 _ => return Err(format!("unknown: {arg}; {USAGE}").into()),
             }
         }
+        read.check_parts()?;
         Ok(read)
+    }
+
+    fn check_parts(&self) -> Result<(), Failure> {
+        let known = if self.agents { agents::NAMES } else { &load::PARTS };
+        let mut parts = self.only.iter().flat_map(|only| only.split(','));
+        match parts.find(|part| !known.contains(part)) {
+            Some(unknown) => Err(format!("--only takes {}, not {unknown}", known.join(", ")).into()),
+            None => Ok(()),
+        }
     }
 }
 
@@ -64,13 +77,6 @@ fn minutes(text: &str) -> Result<f64, Failure> {
         Ok(minutes)
     } else {
         Err("--soak takes 0.05 to 1440 minutes".into())
-    }
-}
-
-fn parts(text: String) -> Result<String, Failure> {
-    match text.split(',').find(|part| !load::PARTS.contains(part)) {
-        Some(unknown) => Err(format!("--only takes {}, not {unknown}", load::PARTS.join(", ")).into()),
-        None => Ok(text),
     }
 }
 
@@ -111,6 +117,14 @@ fn run(args: &Args) -> Result<(), Failure> {
         let soak = runtime.block_on(load::soak(&programs, Duration::from_secs_f64(minutes * 60.0), &tell))?;
         verdict = judge(&soak);
         ("soak", load::table(&soak.rows()))
+    } else if args.agents {
+        let plan = if args.quick { agents::Plan::quick() } else { agents::Plan::full() };
+        let (lines, failed) =
+            runtime.block_on(agents::measure(&programs, plan, args.only.as_deref(), tell))?;
+        if !failed.is_empty() {
+            verdict = Err(failed.join("; ").into());
+        }
+        ("agents", agents::table(&lines))
     } else if args.load {
         let plan = if args.quick { load::Plan::quick() } else { load::Plan::full() };
         let rows = runtime.block_on(load::measure(&programs, &plan, args.only.as_deref(), tell))?;

@@ -46,6 +46,8 @@ pub(crate) struct Subject {
     programs: Programs,
     url: String,
     home: TempDir,
+    /// More of its environment, or other values in it.
+    env: Vec<(String, String)>,
 }
 
 impl Subject {
@@ -71,7 +73,7 @@ impl Subject {
                 agent = programs.agent.display(),
             )?;
         }
-        Ok(Self { which, programs: programs.clone(), url: url.to_owned(), home })
+        Ok(Self { which, programs: programs.clone(), url: url.to_owned(), home, env: Vec::new() })
     }
 
     /// A gateway with this configuration. Nothing runs yet.
@@ -79,7 +81,13 @@ impl Subject {
         let home = tempfile::Builder::new().prefix("acg-bench").tempdir()?;
         prepare(home.path())?;
         File::create(home.path().join("config.yaml"))?.write_all(config.as_bytes())?;
-        Ok(Self { which: Which::Gateway, programs: programs.clone(), url: url.to_owned(), home })
+        let which = Which::Gateway;
+        Ok(Self { which, programs: programs.clone(), url: url.to_owned(), home, env: Vec::new() })
+    }
+
+    /// With these variables at its next start.
+    pub(crate) fn with_env(&mut self, env: impl IntoIterator<Item = (String, String)>) {
+        self.env.extend(env);
     }
 
     /// The gateway's database.
@@ -98,6 +106,7 @@ impl Subject {
         command.env("PATH", "/usr/bin:/bin").env("HOME", root).env("CLAUDE_CONFIG_DIR", root.join("claude"));
         command.env("ACG_HOME", root.join("home")).env("ACG_CONFIG", root.join("config.yaml"));
         command.env("ANTHROPIC_API_KEY", "none");
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
 
