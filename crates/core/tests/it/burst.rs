@@ -23,9 +23,19 @@ async fn offer(intake: &dyn Intake, message: IncomingMessage) -> Accepted {
     intake.offer(Inbound { message, edited: false, cursor: None, own: None }).await.unwrap()
 }
 
-/// Offers all at once. In this order: without the runtime's pauses each stands in line before the next does.
+/// Fewer than the store's queue takes: who has to wait for a place in it may be overtaken.
+const LOT: usize = 200;
+
+/// Offers them in this order, as many at once as keep it: without the runtime's pauses each stands in line before the
+/// next does.
 async fn offer_all(intake: &dyn Intake, messages: impl Iterator<Item = IncomingMessage>) -> Vec<Accepted> {
-    unconstrained(join_all(messages.map(|message| offer(intake, message)))).await
+    let mut messages = messages.peekable();
+    let mut outcomes = Vec::new();
+    while messages.peek().is_some() {
+        let lot = messages.by_ref().take(LOT).map(|message| offer(intake, message));
+        outcomes.extend(unconstrained(join_all(lot)).await);
+    }
+    outcomes
 }
 
 fn burst() -> impl Iterator<Item = IncomingMessage> {
