@@ -1,12 +1,14 @@
 //! What every agent program needs: bounded JSON lines, a process that cannot outlive the gateway and what it may touch,
-//! the task that drives it, and the pool of those that wait for their session's next turn.
+//! the task that drives it, and the keeper of all those of an agent.
 
 pub mod confine;
 pub(crate) mod driver;
 pub(crate) mod env;
 pub(crate) mod jsonl;
+pub(crate) mod keeper;
 pub mod launcher;
 pub mod lineage;
+pub(crate) mod memory;
 pub(crate) mod pool;
 pub(crate) mod process;
 pub(crate) mod tail;

@@ -14,7 +14,6 @@ mod facts;
 mod fault;
 mod home;
 mod http;
-mod memory;
 mod rules;
 mod server;
 mod session;

@@ -5,8 +5,8 @@
 //! trusted with nothing but its confinement: a tool call that it asks about is decided by the core.
 
 mod backend;
+mod driven;
 mod factory;
-mod process;
 mod session;
 mod turn;
 mod wire;

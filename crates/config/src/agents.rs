@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::diagnostic::DiagnosticKind;
 use crate::keys;
 use crate::kind::Kinds;
-use crate::model::{AgentConfig, Confinement, Permissions, SessionScope};
+use crate::model::{AgentConfig, Confinement, Life, Permissions, SessionScope};
 use crate::node::Node;
 use crate::policies;
 use crate::roles::Roles;
@@ -170,7 +170,21 @@ fn entry(
         confinement,
         confine_read,
         confine_write,
+        life: life(section),
     })
+}
+
+fn life(section: &Section<'_>) -> Life {
+    let max_memory = section.size("max_agent_memory");
+    // Below this not even one process of any agent fits, and each would end as soon as it is idle.
+    if max_memory.is_some_and(|bytes| bytes < 64 * 1024 * 1024) {
+        section.error("max_agent_memory", "'max_agent_memory' must be at least 64MB.", None);
+    }
+    let warm = section.u32("warm").unwrap_or(0);
+    if warm > 100 {
+        section.error("warm", "'warm' must be at most 100.", None);
+    }
+    Life { warm, max_memory }
 }
 
 fn permissions(section: &Section<'_>, name: &str, timeout: Duration) -> Permissions {

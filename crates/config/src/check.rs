@@ -58,6 +58,7 @@ fn check_value(section: &Section<'_>, key: &Key, name: &str) {
         }
         Shape::Number => drop(section.f64(name)),
         Shape::Duration => drop(section.duration(name)),
+        Shape::Size => drop(section.size(name)),
         Shape::Text | Shape::Secret | Shape::Path => drop(section.str(name)),
         Shape::OneOf(words) => drop(section.one_of(name, words)),
         Shape::TextList | Shape::PathList => drop(section.list_of_str(name)),

@@ -243,6 +243,17 @@ pub(crate) static AGENT: &[Key] = &[
     Key::new("confine_read", Shape::PathList, "Further paths that a confined process may read.").default("[]"),
     Key::new("confine_write", Shape::PathList, "Further paths that a confined process may write.")
         .default("[]"),
+    Key::new(
+        "warm",
+        Shape::Int { min: 0, max: 100 },
+        "How many of the most recent conversations get their process at the gateway's start, before anybody writes.",
+    )
+    .default("0"),
+    Key::new(
+        "max_agent_memory",
+        Shape::Size,
+        "How much memory the agent's processes may hold together, with all that they started: 2GB. Over it idle ones end.",
+    ),
     Key::new("session_idle_days", COUNT, "Reserved.").not_yet(),
     Key::new("session_expire_days", COUNT, "Reserved.").not_yet(),
 ];

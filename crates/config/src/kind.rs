@@ -23,6 +23,8 @@ pub enum Shape {
     Number,
     /// Seconds as a number, or a text such as `90s`, `5m`, `2h`.
     Duration,
+    /// A number of bytes with its unit: `500MB`, `2GB`.
+    Size,
     /// Any text.
     Text,
     /// A text that nobody may see. Also as `KEY_env`, `KEY_file` or `KEY_credential`.

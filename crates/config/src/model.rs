@@ -259,6 +259,17 @@ pub struct AgentConfig {
     pub confine_read: Vec<PathBuf>,
     /// Further paths that a confined process may write. Absolute.
     pub confine_write: Vec<PathBuf>,
+    /// How its processes are kept.
+    pub life: Life,
+}
+
+/// How an agent's processes are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Life {
+    /// How many of the most recent conversations get their process at the start of the gateway.
+    pub warm: u32,
+    /// How many bytes of memory all its processes may hold together; `None` = as many as they like.
+    pub max_memory: Option<u64>,
 }
 
 /// What shares a session of the agent.

@@ -148,6 +148,9 @@ fn value(key: &Key) -> Value {
             "type": ["number", "string", "null"], "minimum": 0,
             "pattern": r"^\s*[0-9]+(\.[0-9]*)?\s*(ms|s|sec|m|min|h|d)?\s*$",
         }),
+        Shape::Size => json!({
+            "type": ["string", "null"], "pattern": r"^\s*[0-9]+(\.[0-9]*)?\s*([kKmMgGtT][iI]?)?[bB]\s*$",
+        }),
         Shape::Text | Shape::Path | Shape::Secret => json!({ "type": text() }),
         Shape::OneOf(words) => {
             let mut all: Vec<Value> = words.iter().map(|word| json!(word)).collect();

@@ -174,6 +174,16 @@ impl<'a> Section<'a> {
         Some(Duration::from_secs_f64(seconds))
     }
 
+    /// A number of bytes with its unit, such as `500MB` or `2GB`: in steps of 1024.
+    pub fn size(&self, key: &str) -> Option<u64> {
+        let node = self.get(key)?;
+        let bytes = match node.scalar() {
+            Some(Scalar::Text) => node.text().and_then(bytes_of),
+            _ => None,
+        };
+        bytes.or_else(|| self.wrong_type(key, node, "a size with its unit, such as 500MB or 2GB"))
+    }
+
     /// One of a few words; another one is an error that lists them.
     pub fn one_of(&self, key: &str, words: &[&'static str]) -> Option<&'static str> {
         let text = self.str(key)?;
@@ -321,6 +331,25 @@ fn seconds_of(text: &str) -> Option<f64> {
         _ => return None,
     };
     number.parse::<f64>().ok().filter(|number| number.is_finite()).map(|number| number * factor)
+}
+
+fn bytes_of(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let split =
+        text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let power = match unit.trim().to_ascii_lowercase().as_str() {
+        "b" => 0,
+        "kb" | "kib" => 1,
+        "mb" | "mib" => 2,
+        "gb" | "gib" => 3,
+        "tb" | "tib" => 4,
+        _ => return None,
+    };
+    let bytes = number.parse::<f64>().ok()? * 1024_f64.powi(power);
+    // Up to 2^53 every whole number is itself.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be in between")]
+    (0.0..=9_007_199_254_740_992.0).contains(&bytes).then_some(bytes as u64)
 }
 
 /// The known word most like this one, if any is near.

@@ -34,6 +34,13 @@ pub trait AgentBackend: Send + Sync + fmt::Debug {
     /// Opens a session: takes the pooled process that serves it, or starts one. Cancel-safe.
     async fn open(&self, spec: SessionSpec) -> Result<Box<dyn AgentSession>, AgentError>;
 
+    /// Gets ready what a turn in this session will need, so that it finds it: its process, or a server. Nothing is lost
+    /// where it fails, or where a backend has nothing to get ready. Cancel-safe.
+    async fn warm(&self, spec: SessionSpec) -> Result<(), AgentError> {
+        drop(spec);
+        Ok(())
+    }
+
     /// Forgets a session: ends the process that serves it, if one is left.
     async fn forget(&self, session: &SessionId);
 

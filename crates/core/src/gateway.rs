@@ -11,7 +11,7 @@ use acg_config::Config;
 use acg_store::{Store, StoreError};
 use acg_types::{AgentName, Clock, ConnectorName, ConversationId, Role};
 use jiff::tz::TimeZone;
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
@@ -27,7 +27,8 @@ use crate::lanes::Lanes;
 use crate::recover;
 use crate::report::Handle;
 use crate::roster::Roster;
-use crate::turn::{Chain, Gathering, Places};
+use crate::supervise;
+use crate::turn::{Gathering, Places};
 use crate::vault::Vault;
 use crate::waiting::Waiting;
 use crate::watchers::Watchers;
@@ -43,8 +44,6 @@ const END_WAIT: Duration = Duration::from_secs(10);
 const HURRIED_END: Duration = Duration::from_millis(300);
 /// How long the store may take to put its log away. Everything is safe on the disk before: the next start does it.
 const STORE_WAIT: Duration = Duration::from_secs(5);
-/// How long the check of an agent may take.
-const PROBE_WAIT: Duration = Duration::from_mins(1);
 
 /// What a gateway is made of.
 #[derive(Debug)]
@@ -123,11 +122,12 @@ impl Gateway {
             connections.spawn(async move { connector.run(intake, stop).await });
         }
         for part in hub.agents.values() {
-            hub.tasks.spawn(probe(Arc::clone(part), hub.phases.turns.clone()));
+            supervise::look_after(&hub, part, false);
         }
         hub.tasks.spawn(approvals::keep_time(Arc::clone(&hub)));
         hub.tasks.spawn(crate::upkeep::keep(Arc::clone(&hub)));
         recover::wake_all(&hub, &waiting).await?;
+        hub.tasks.spawn(supervise::warm_up(Arc::clone(&hub)));
         Ok(Self { hub, connections })
     }
 
@@ -296,7 +296,13 @@ async fn build(parts: Parts) -> Result<Hub, StartError> {
     let mut agent_order = Vec::new();
     for (name, backend) in agents {
         let Some(entry) = config.agents.iter().find(|entry| entry.name == name) else { continue };
-        let part = AgentPart { config: entry.clone(), backend, checked: Mutex::default() };
+        let part = AgentPart {
+            config: entry.clone(),
+            backend,
+            checked: Mutex::default(),
+            starts: Mutex::default(),
+            look: Notify::new(),
+        };
         agent_parts.insert(name.clone(), Arc::new(part));
         agent_order.push(name);
     }
@@ -357,23 +363,4 @@ fn zone(name: Option<&str>) -> TimeZone {
         Some(name) => TimeZone::get(name).unwrap_or(TimeZone::UTC),
         None => TimeZone::system(),
     }
-}
-
-/// Asks an agent once what it is, so that `status` can say what is wrong before anybody needs it.
-async fn probe(part: Arc<AgentPart>, stop: CancellationToken) {
-    let asked = tokio::time::timeout(PROBE_WAIT, part.backend.probe());
-    let Some(outcome) = stop.run_until_cancelled(asked).await else { return };
-    let name = &part.config.name;
-    let checked = match outcome {
-        Ok(Ok(info)) => {
-            info!(agent = %name, version = %info.version, "The agent can be used.");
-            Ok(info)
-        }
-        Ok(Err(error)) => Err(Chain(&error).to_string()),
-        Err(_) => Err(format!("no answer within {PROBE_WAIT:?}")),
-    };
-    if let Err(reason) = &checked {
-        warn!(agent = %name, reason = %reason, "The agent cannot be used now.");
-    }
-    *lock(&part.checked) = Some(checked);
 }

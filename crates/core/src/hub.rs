@@ -15,7 +15,7 @@ use acg_types::{
     Timestamp, TurnId,
 };
 use jiff::tz::TimeZone;
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,6 +24,7 @@ use crate::approvals::Broker;
 use crate::connector::{Capabilities, Connector, Link};
 use crate::lanes::Lanes;
 use crate::roster::Roster;
+use crate::supervise::Starts;
 use crate::turn::{Gathering, Places};
 use crate::vault::Vault;
 use crate::waiting::Waiting;
@@ -57,6 +58,10 @@ pub(crate) struct AgentPart {
     pub(crate) backend: Arc<dyn AgentBackend>,
     /// What it said of itself, or what is wrong with it; `None` until it was asked.
     pub(crate) checked: Mutex<Option<Result<AgentInfo, String>>>,
+    /// How its starts have come out.
+    pub(crate) starts: Mutex<Starts>,
+    /// It has started well: whoever looks after it may look again.
+    pub(crate) look: Notify,
 }
 
 /// A turn that runs now.

@@ -11,6 +11,7 @@ pub mod connector;
 pub mod handle;
 
 mod approvals;
+mod breaker;
 mod context;
 mod delivery;
 mod gateway;
@@ -23,6 +24,7 @@ mod prompt;
 mod recover;
 mod report;
 mod roster;
+mod supervise;
 mod turn;
 mod upkeep;
 mod vault;

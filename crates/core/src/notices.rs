@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use acg_types::{EndReason, SessionId, TurnEnd};
+use acg_types::{EndReason, SessionId, TurnEnd, WatcherName};
 
 use crate::approvals::notice::duration;
 
@@ -16,7 +16,8 @@ pub(crate) const SESSION_REPLACED_TOLD: &str = "ℹ️ The agent no longer knows
 pub(crate) const STOPPED: &str = "⏹️ Stopped before the answer was finished.";
 
 /// What a turn that did not end well says in the room. `None`: it ended well.
-pub(crate) fn failure(end: &TurnEnd, session: &SessionId) -> Option<String> {
+/// `watcher`: the one whose session a reset would end.
+pub(crate) fn failure(end: &TurnEnd, session: &SessionId, watcher: &WatcherName) -> Option<String> {
     let reference = reference(session);
     match end.reason {
         EndReason::Completed => None,
@@ -32,8 +33,9 @@ pub(crate) fn failure(end: &TurnEnd, session: &SessionId) -> Option<String> {
         )),
         EndReason::Unavailable => Some(unavailable(session)),
         EndReason::ContextOverflow => Some(format!(
-            "❌ This conversation has become too long for the agent. An owner can start a new one: agent-chat-gateway \
-             reset. (ref: {reference})"
+            "❌ This conversation has become too long for the agent. To start a new one, which does not remember this one, \
+             an owner runs `agent-chat-gateway reset {}` where the gateway runs. (ref: {reference})",
+            watcher.as_str().replace(['`', '\n', '\r'], "")
         )),
         EndReason::Refused => {
             Some(format!("❌ The model refused to answer this request. (ref: {reference})"))
@@ -43,6 +45,11 @@ pub(crate) fn failure(end: &TurnEnd, session: &SessionId) -> Option<String> {
 
 pub(crate) fn unavailable(session: &SessionId) -> String {
     format!("❌ Agent is temporarily unavailable. Please try again later. (ref: {})", reference(session))
+}
+
+/// The agent does not start, and is left alone for now.
+pub(crate) fn paused(session: &SessionId, wait: Duration) -> String {
+    format!("{} It is started again in {} at the earliest.", unavailable(session), duration(in_seconds(wait)))
 }
 
 pub(crate) fn failed(session: &SessionId) -> String {
@@ -68,14 +75,17 @@ pub(crate) fn share_full(username: &str, share: u32) -> String {
 
 /// To somebody who sends too many messages.
 pub(crate) fn too_fast(username: &str, messages: u32, per: Duration, wait: Duration) -> String {
-    // Rounded up: who waits that long is heard.
-    let wait = Duration::from_secs(wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX));
     format!(
         "⚠️ {}, your message was dropped: you may send {messages} in {}. Please try again in {}.",
         mention(username),
         duration(per),
-        duration(wait)
+        duration(in_seconds(wait))
     )
+}
+
+/// Rounded up: who waits that long is heard.
+pub(crate) fn in_seconds(wait: Duration) -> Duration {
+    Duration::from_secs(wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX))
 }
 
 /// A person's name in a text. It is outside data: what could break the mention or the Markdown is left out.
@@ -94,26 +104,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_bad_end_has_the_words_that_users_know() {
+    fn every_way_to_fail_has_the_words_that_users_know() {
         let session = SessionId::from("abcdefgh-1234");
-        let text = |reason| {
-            failure(&TurnEnd { reason, text: None, error: Some("inner".into()), usage: None }, &session)
+        let ended = |reason| {
+            let end = TurnEnd { reason, text: None, error: Some("inner".into()), usage: None };
+            failure(&end, &session, &"gene`\nral".into())
         };
-        assert_eq!(text(EndReason::Completed), None);
-        insta::assert_snapshot!(
-            [EndReason::Cancelled, EndReason::Failed, EndReason::RateLimited, EndReason::Unauthorised, EndReason::Unavailable, EndReason::QuotaExceeded, EndReason::ContextOverflow, EndReason::Refused]
-                .map(|reason| text(reason).unwrap())
-                .join("\n"),
-            @r"
-        ⏹️ Stopped before the answer was finished.
-        ❌ Agent failed to process the request. Please try again. (ref: abcdefgh)
-        ❌ Agent is temporarily unavailable due to a usage limit. Please try again later. (ref: abcdefgh)
-        ❌ Agent could not complete the request because of a permission restriction. (ref: abcdefgh)
-        ❌ Agent is temporarily unavailable. Please try again later. (ref: abcdefgh)
-        ❌ Agent is temporarily unavailable due to a usage limit. Please try again later. (ref: abcdefgh)
-        ❌ This conversation has become too long for the agent. An owner can start a new one: agent-chat-gateway reset. (ref: abcdefgh)
-        ❌ The model refused to answer this request. (ref: abcdefgh)
-        "
-        );
+        assert_eq!(ended(EndReason::Completed), None);
+        let all: Vec<String> = [
+            ("cancelled", ended(EndReason::Cancelled)),
+            ("rate limit", ended(EndReason::RateLimited)),
+            ("quota", ended(EndReason::QuotaExceeded)),
+            ("auth", ended(EndReason::Unauthorised)),
+            ("context overflow", ended(EndReason::ContextOverflow)),
+            ("overload, network", ended(EndReason::Unavailable)),
+            ("refused", ended(EndReason::Refused)),
+            ("any other", ended(EndReason::Failed)),
+            ("timeout", Some(TIMED_OUT.to_owned())),
+            ("crashed", Some(failed(&session))),
+            ("does not start", Some(unavailable(&session))),
+            ("left alone", Some(paused(&session, Duration::from_millis(3_001)))),
+            ("session lost", Some(SESSION_REPLACED.to_owned())),
+        ]
+        .into_iter()
+        .map(|(kind, words)| format!("{kind}: {}", words.unwrap()))
+        .collect();
+        insta::assert_snapshot!(all.join("\n"), @r"
+        cancelled: ⏹️ Stopped before the answer was finished.
+        rate limit: ❌ Agent is temporarily unavailable due to a usage limit. Please try again later. (ref: abcdefgh)
+        quota: ❌ Agent is temporarily unavailable due to a usage limit. Please try again later. (ref: abcdefgh)
+        auth: ❌ Agent could not complete the request because of a permission restriction. (ref: abcdefgh)
+        context overflow: ❌ This conversation has become too long for the agent. To start a new one, which does not remember this one, an owner runs `agent-chat-gateway reset general` where the gateway runs. (ref: abcdefgh)
+        overload, network: ❌ Agent is temporarily unavailable. Please try again later. (ref: abcdefgh)
+        refused: ❌ The model refused to answer this request. (ref: abcdefgh)
+        any other: ❌ Agent failed to process the request. Please try again. (ref: abcdefgh)
+        timeout: ⏱️ Request timed out. Please try again.
+        crashed: ❌ Agent failed to process the request. Please try again. (ref: abcdefgh)
+        does not start: ❌ Agent is temporarily unavailable. Please try again later. (ref: abcdefgh)
+        left alone: ❌ Agent is temporarily unavailable. Please try again later. (ref: abcdefgh) It is started again in 4 seconds at the earliest.
+        session lost: ℹ️ The agent no longer knows this room's session, so a new one was started. It does not remember what was said before.
+        ");
     }
 }

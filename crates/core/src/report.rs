@@ -297,17 +297,13 @@ impl Control for Handle {
             .iter()
             .filter_map(|name| self.0.agents.get(name))
             .map(|part| {
-                let (info, trouble) = match lock(&part.checked).clone() {
-                    Some(Ok(info)) => (Some(info), None),
-                    Some(Err(trouble)) => (None, Some(trouble)),
-                    None => (None, None),
-                };
+                let info = lock(&part.checked).clone().and_then(Result::ok);
                 AgentInfoLine {
                     name: part.config.name.clone(),
                     kind: part.config.kind.clone(),
                     can: info.as_ref().map(|info| info.can),
                     version: info.map(|info| info.version),
-                    trouble,
+                    trouble: part.trouble(),
                     confinement: part
                         .backend
                         .confinement()

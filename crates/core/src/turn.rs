@@ -22,6 +22,7 @@ mod finish;
 mod gather;
 mod lane;
 mod log;
+mod opening;
 mod questions;
 mod screen;
 mod slot;
@@ -30,6 +31,7 @@ mod typing;
 
 pub(crate) use gather::Gathering;
 pub(crate) use lane::lane;
+pub(crate) use opening::Opening;
 pub(crate) use slot::Places;
 
 use lane::Work;
@@ -225,7 +227,7 @@ fn others(messages: &[InboxRow]) -> Vec<String> {
 }
 
 /// The watcher that a message came by, or the one that has its place now.
-fn watcher_of(hub: &Hub, conversation: &Conversation, message: &NewMessage) -> Option<Watcher> {
+pub(crate) fn watcher_of(hub: &Hub, conversation: &Conversation, message: &NewMessage) -> Option<Watcher> {
     let watchers = lock(&hub.watchers);
     let key = &conversation.key;
     watchers.serving(&message.watcher, &key.connector, &key.room, &key.agent).cloned().or_else(|| {

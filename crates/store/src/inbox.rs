@@ -113,7 +113,7 @@ pub(crate) const SELECT: &str =
             i.body, i.addressed, i.warnings, i.sent_at, i.received_at, c.thread AS conversation_thread
      FROM inbox i JOIN conversations c ON c.id = i.conversation";
 
-fn read(row: &Row<'_>) -> rusqlite::Result<InboxRow> {
+pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<InboxRow> {
     let message = NewMessage {
         key: conversations::key(row, "conversation_thread")?,
         watcher: text(row, "watcher")?,

@@ -30,6 +30,7 @@ mod people;
 #[cfg(test)]
 mod plans;
 mod rate;
+mod recent;
 mod retention;
 mod rooms;
 mod rows;

@@ -8,17 +8,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acg_core::agent::AgentError;
-use acg_types::{AgentName, SessionId};
+use acg_types::SessionId;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::NEEDED_VERSION;
 use super::hook::HookServer;
+use super::key::Key;
 use super::surroundings::one_shot_settings;
 use super::turn::Machine;
-use crate::kit::driver::{Owner, Process, StartError};
+use crate::kit::driver::Process;
+use crate::kit::keeper::Keeper;
 use crate::kit::process::{Launch, start};
 
 /// How long the program may take to tell its version (about 0.1 s).
@@ -51,7 +51,7 @@ pub(crate) fn blocks_when_its_hook_fails(version: &str) -> bool {
 /// Starts the process of each turn of one session.
 #[derive(Debug)]
 pub(crate) struct OneShot {
-    pub(crate) agent: AgentName,
+    pub(crate) keeper: Arc<Keeper<Key>>,
     pub(crate) session: SessionId,
     /// Whether the session has been prompted before.
     pub(crate) resume: bool,
@@ -62,8 +62,6 @@ pub(crate) struct OneShot {
     pub(crate) tools: bool,
     /// How long the program waits for an answer, in seconds.
     pub(crate) patience: u32,
-    pub(crate) tracker: TaskTracker,
-    pub(crate) shutdown: CancellationToken,
     /// Holds the context while a process reads it. A file, because arguments can be read by everyone.
     pub(crate) file: Option<tempfile::NamedTempFile>,
 }
@@ -71,9 +69,9 @@ pub(crate) struct OneShot {
 impl OneShot {
     /// Starts the process of a turn, and the hook that it asks if it has tools.
     pub(crate) async fn start(&mut self, prompt: &str) -> Result<(Process, Option<HookServer>), AgentError> {
-        let unusable = |error: &dyn std::fmt::Display| AgentError::Unusable {
-            agent: self.agent.clone(),
-            reason: format!("a process for one turn did not start: {error}"),
+        let keeper = Arc::clone(&self.keeper);
+        let unusable = |error: &dyn std::fmt::Display| {
+            keeper.unusable(format!("a process for one turn did not start: {error}"))
         };
         let mut launch = self.launch.clone();
         let how = if self.resume { "--resume" } else { "--session-id" };
@@ -96,7 +94,7 @@ impl OneShot {
             self.file = Some(file);
         }
         let hook = if self.tools {
-            let hook = HookServer::start(self.agent.clone(), &self.tracker).await;
+            let hook = HookServer::start(keeper.agent.clone(), &keeper.tracker).await;
             let hook = hook.map_err(|error| unusable(&error))?;
             let (url, token) = (hook.url(), hook.token().to_owned());
             let patience = self.patience;
@@ -110,11 +108,9 @@ impl OneShot {
         } else {
             None
         };
-        let owner = Owner { agent: self.agent.clone(), session: self.session.clone() };
-        let machine = Machine::one_shot(self.agent.clone(), self.resume);
-        let process =
-            Process::once(&launch, owner, machine, prompt.to_owned(), &self.tracker, &self.shutdown)
-                .map_err(|error: StartError| unusable(&error))?;
+        let machine = Machine::one_shot(keeper.agent.clone(), self.resume);
+        let process = keeper.once(&launch, &self.session, machine, prompt.to_owned()).await;
+        let process = process.map_err(|error| unusable(&error))?;
         self.resume = true;
         Ok((process, hook))
     }

@@ -33,6 +33,8 @@ pub(crate) fn reason(info: &Value) -> EndReason {
         Some(401 | 403) => EndReason::Unauthorised,
         Some(402) => EndReason::QuotaExceeded,
         Some(429) => EndReason::RateLimited,
+        Some(413) => EndReason::ContextOverflow,
+        Some(408) => EndReason::Unavailable,
         Some(400..500) => EndReason::Failed,
         _ => EndReason::Unavailable,
     }
@@ -71,6 +73,9 @@ mod tests {
             (json!({"responseTooManyFailedAttempts": {"httpStatusCode": 429}}), EndReason::RateLimited),
             (json!({"responseStreamDisconnected": {"httpStatusCode": null}}), EndReason::Unavailable),
             (json!({"responseStreamConnectionFailed": {"httpStatusCode": 503}}), EndReason::Unavailable),
+            (json!({"httpConnectionFailed": {"httpStatusCode": 408}}), EndReason::Unavailable),
+            (json!({"httpConnectionFailed": {"httpStatusCode": 413}}), EndReason::ContextOverflow),
+            (json!({"httpConnectionFailed": {"httpStatusCode": 402}}), EndReason::QuotaExceeded),
             (json!({"httpConnectionFailed": {"httpStatusCode": 404}}), EndReason::Failed),
             (json!({"activeTurnNotSteerable": {"turnKind": "review"}}), EndReason::Failed),
             (json!({}), EndReason::Failed),

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::kit::jsonl::MAX_LINE;
 use crate::kit::process::{Launch, start};
 
 mod task;
@@ -57,6 +58,13 @@ pub(crate) trait Machine: Send + 'static {
     /// What the program said of itself in the handshake.
     type Hello: Send + 'static;
 
+    /// Longest line of its output, in bytes; a longer one ends it.
+    const MAX_LINE: usize = MAX_LINE;
+
+    /// Whether a program that ends, or closes its input, before it has read all of a prompt may have answered it. Then
+    /// that prompt counts as handed over, and how the program ended is told as an event.
+    const MAY_ANSWER_UNREAD: bool = false;
+
     /// A line of its output, without the line's end.
     fn line(&mut self, line: &[u8]) -> Vec<Effect<Self::Hello>>;
 
@@ -65,6 +73,12 @@ pub(crate) trait Machine: Send + 'static {
 
     /// The core's answer to a permission question.
     fn answer(&mut self, id: &PermissionId, decision: &Decision) -> Vec<Effect<Self::Hello>>;
+
+    /// The core's answer to a question to people; see `AgentSession::reply`.
+    fn reply(&mut self, id: &PermissionId, text: Option<&str>) -> Vec<Effect<Self::Hello>> {
+        let _ = (id, text);
+        Vec::new()
+    }
 
     /// Asks the program to end its turn.
     fn interrupt(&mut self) -> Vec<Effect<Self::Hello>>;
@@ -117,8 +131,12 @@ enum Command {
         id: PermissionId,
         decision: Decision,
     },
+    Reply {
+        id: PermissionId,
+        text: Option<String>,
+    },
     Interrupt,
-    /// Answered if the program still runs; dropped if not.
+    /// Answered if the program still runs between turns; dropped if not.
     Check(oneshot::Sender<()>),
     Close,
     Kill,
@@ -130,6 +148,8 @@ pub(crate) struct Process {
     commands: mpsc::Sender<Command>,
     events: mpsc::Receiver<Result<AgentEvent, AgentError>>,
     ended: CancellationToken,
+    /// The launcher's.
+    pid: Option<u32>,
 }
 
 impl Process {
@@ -182,16 +202,22 @@ impl Process {
         let (commands, command_queue) = mpsc::channel(16);
         let (event_queue, events) = mpsc::channel(64);
         let ended = CancellationToken::new();
+        let pid = started.child.id();
         let task = Task::new(started, owner, opening, event_queue);
         tracker.spawn(task.run(command_queue, ended.clone(), shutdown.clone()));
-        Ok(Self { commands, events, ended })
+        Ok(Self { commands, events, ended, pid })
+    }
+
+    /// The id of its launcher, which is the parent of all that the program starts; and what tells of its end.
+    pub(crate) fn trace(&self) -> Option<(u32, CancellationToken)> {
+        self.pid.map(|pid| (pid, self.ended.clone()))
     }
 
     pub(crate) fn is_alive(&self) -> bool {
         !self.ended.is_cancelled() && !self.commands.is_closed()
     }
 
-    /// Whether the program runs at this moment. An idle process is asked before it is used: a prompt given to
+    /// Whether the program runs and waits for a prompt at this moment. An idle process is asked before it is used: a prompt given to
     /// one that has just died would fail the turn for nothing.
     pub(crate) async fn answers(&self) -> bool {
         let (alive, is_alive) = oneshot::channel();
@@ -228,6 +254,10 @@ impl Process {
 
     pub(crate) async fn answer(&self, id: PermissionId, decision: Decision) -> Result<(), AgentError> {
         self.send(Command::Answer { id, decision }).await
+    }
+
+    pub(crate) async fn reply(&self, id: PermissionId, text: Option<String>) -> Result<(), AgentError> {
+        self.send(Command::Reply { id, text }).await
     }
 
     pub(crate) async fn interrupt(&self) -> Result<(), AgentError> {

@@ -124,6 +124,29 @@ impl<K> Pool<K> {
         }
     }
 
+    /// The idle processes: their launchers' ids, and for how long each has been idle.
+    pub(crate) fn idle(&self) -> HashMap<u32, Duration> {
+        let slots = self.slots();
+        let idle = slots.values().filter_map(|slot| match slot {
+            Slot::Idle(idle) => Some((idle.process.trace()?.0, idle.since.elapsed())),
+            Slot::Leased => None,
+        });
+        idle.collect()
+    }
+
+    /// Takes an idle process out by its launcher's id.
+    pub(crate) fn take_out(&self, pid: u32) -> Option<Idle<K>> {
+        let mut slots = self.slots();
+        let is_it = |slot: &Slot<K>| matches!(slot, Slot::Idle(idle) if idle.process.trace().is_some_and(|(id, _)| id == pid));
+        let session = slots.iter().find(|(_, slot)| is_it(slot)).map(|(session, _)| session.clone())?;
+        slots.remove(&session).and_then(into_idle)
+    }
+
+    /// Waits until a session may have become free, or for this long.
+    pub(crate) async fn freed(&self, at_most: Duration) {
+        let _late = timeout(at_most, self.freed.notified()).await;
+    }
+
     /// How often to sweep.
     pub(crate) fn tick(&self) -> Duration {
         (self.idle_timeout / 4).clamp(Duration::from_millis(20), Duration::from_secs(30))

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::config::{self, Wanted};
+use super::env;
 use super::factory::OpenCodeSettings;
 use super::home::{self, Home};
 use super::http::{ApiError, is_id};
@@ -30,8 +31,8 @@ use super::rules::{self, own_settings};
 use super::server::{Plan, Server};
 use super::session::{OpenCodeSession, Opened};
 use super::wire::{SessionInfo, SessionRule};
-use super::{env, memory};
 use crate::kit::confine::{self, Confinement, Needs};
+use crate::kit::memory::{Held, Table, surplus};
 use crate::kit::process::{Launch, find_program};
 use crate::registry::BuildParts;
 
@@ -82,6 +83,8 @@ struct Shared {
     gateway_home: Option<PathBuf>,
     confine_read: Vec<PathBuf>,
     confine_write: Vec<PathBuf>,
+    /// Bytes that all servers may hold together.
+    max_memory: Option<u64>,
     /// Whether the user's own settings decide for owners.
     owners_own: bool,
     servers: tokio::sync::Mutex<HashMap<Trust, Arc<Server>>>,
@@ -113,6 +116,7 @@ impl OpenCodeBackend {
             gateway_home: parts.gateway_home,
             confine_read: config.confine_read.clone(),
             confine_write: config.confine_write.clone(),
+            max_memory: config.life.max_memory,
             owners_own,
             servers: tokio::sync::Mutex::default(),
             twins: Mutex::default(),
@@ -187,25 +191,33 @@ impl Shared {
         let mut closing = Vec::new();
         {
             let Ok(mut servers) = self.servers.try_lock() else { return };
-            let idle: Vec<(Trust, Option<u32>, bool)> = servers
-                .iter()
-                // Under the lock nobody else can come by it.
-                .filter(|(_, server)| Arc::strong_count(server) == 1)
-                .map(|(trust, server)| {
-                    let over = !server.is_alive() || server.idle_for() >= self.settings.idle_timeout;
-                    (*trust, server.pid(), over)
+            // Where it cannot be told, nothing is held.
+            let table = tokio::task::spawn_blocking(Table::read).await.ok().flatten();
+            let below = |pid| table.as_ref().map_or(0, |table| table.below(pid));
+            // Under the lock nobody else can come by one.
+            let is_free = |server: &Arc<Server>| Arc::strong_count(server) == 1;
+            let held: Vec<Held> = servers
+                .values()
+                .filter_map(|server| {
+                    let (pid, idle) = (server.pid()?, is_free(server).then(|| server.idle_for()));
+                    Some(Held { pid, bytes: below(pid), idle })
                 })
                 .collect();
-            for (trust, pid, over) in idle {
-                let held = match pid.filter(|_| !over) {
-                    Some(pid) => tokio::task::spawn_blocking(move || memory::below(pid)).await.ok().flatten(),
-                    None => None,
-                };
-                let too_much = held.is_some_and(|held| held > self.settings.max_memory);
+            let (surplus, _) = self.max_memory.map_or_else(Default::default, |limit| surplus(&held, limit));
+            let free: Vec<Trust> =
+                servers.iter().filter(|(_, server)| is_free(server)).map(|(trust, _)| *trust).collect();
+            for trust in free {
+                let Some(server) = servers.get(&trust) else { continue };
+                let mib = held
+                    .iter()
+                    .find(|held| server.pid() == Some(held.pid))
+                    .map_or(0, |held| held.bytes >> 20);
+                let too_much =
+                    mib > self.settings.max_memory || server.pid().is_some_and(|pid| surplus.contains(&pid));
                 if too_much {
-                    tracing::info!(agent = %self.agent, mib = held, "an OpenCode server holds too much memory: ended");
+                    tracing::info!(agent = %self.agent, mib, "an OpenCode server holds too much memory: ended");
                 }
-                if over || too_much {
+                if too_much || !server.is_alive() || server.idle_for() >= self.settings.idle_timeout {
                     closing.extend(servers.remove(&trust));
                 }
             }
@@ -571,6 +583,11 @@ impl AgentBackend for OpenCodeBackend {
             context: spec.context,
             tracker: self.shared.tracker.clone(),
         })))
+    }
+
+    async fn warm(&self, spec: SessionSpec) -> Result<(), AgentError> {
+        self.sweep();
+        self.shared.server(Trust::of(&spec)).await.map(drop)
     }
 
     async fn forget(&self, session: &SessionId) {

@@ -1,32 +1,26 @@
 //! The backend of one configured script agent: opens sessions, keeps their processes, makes their surroundings.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use acg_config::AgentConfig;
 use acg_core::agent::{Abilities, AgentBackend, AgentError, AgentInfo, AgentSession, SessionSpec};
-use acg_types::{AgentName, ConversationId, Role, SessionId};
+use acg_types::{ConversationId, Role, SessionId};
 use async_trait::async_trait;
-use tokio::time::{Instant, timeout};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::factory::{ScriptSettings, may_configure};
-use super::process::Process;
 use super::session::ScriptSession;
+use super::turn::Machine;
 use super::wire::PROTOCOL;
 use crate::kit::confine::{self, Needs};
+use crate::kit::driver::{Effect, Process};
 use crate::kit::env::COMMON;
+use crate::kit::keeper::Keeper;
 use crate::kit::lineage::{Lineage, Registration, Serves};
 use crate::kit::process::{Launch, find_program};
 use crate::registry::BuildParts;
-
-/// How long all processes may take to end.
-const SHUTDOWN: Duration = Duration::from_secs(20);
 
 /// What every program may do by the protocol.
 const ABILITIES: Abilities = Abilities {
@@ -61,18 +55,11 @@ impl Key {
     }
 }
 
-#[derive(Debug)]
-struct Idle {
-    process: Process,
-    key: Key,
-    since: Instant,
-}
-
 /// What sessions and backend share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) agent: AgentName,
     pub(crate) settings: ScriptSettings,
+    pub(crate) keeper: Arc<Keeper<Key>>,
     cwd: PathBuf,
     launcher: PathBuf,
     environment: Vec<(OsString, OsString)>,
@@ -80,69 +67,25 @@ pub(crate) struct Shared {
     confine_read: Vec<PathBuf>,
     confine_write: Vec<PathBuf>,
     lineage: Lineage,
-    idle: Mutex<HashMap<SessionId, Idle>>,
-    tracker: TaskTracker,
-    shutdown: CancellationToken,
 }
 
 impl Shared {
-    fn idle(&self) -> MutexGuard<'_, HashMap<SessionId, Idle>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn unusable(&self, reason: impl Into<String>) -> AgentError {
-        AgentError::Unusable { agent: self.agent.clone(), reason: reason.into() }
-    }
-
     /// Starts the program for a session.
     pub(crate) async fn start(
         self: &Arc<Self>,
         spec: &SessionSpec,
         session: &SessionId,
     ) -> Result<Process, AgentError> {
-        if self.shutdown.is_cancelled() {
-            return Err(AgentError::Closing);
-        }
+        self.keeper.check_open()?;
         let (shared, given, id) = (Arc::clone(self), spec.clone(), session.clone());
         let launch = tokio::task::spawn_blocking(move || shared.launch(&given, &id)).await;
-        let launch = launch
-            .map_err(|error| self.unusable(error.to_string()))?
-            .map_err(|error| self.unusable(error))?;
-        Process::start(&launch, self.agent.clone(), session.clone(), &self.tracker, &self.shutdown)
-            .map_err(|error| self.unusable(format!("its process cannot be started: {error}")))
-    }
-
-    /// Takes the session's idle process, if it fits and still runs.
-    pub(crate) async fn take(&self, session: &SessionId, key: &Key) -> Option<Process> {
-        let idle = self.idle().remove(session)?;
-        if idle.key == *key && idle.process.answers().await {
-            return Some(idle.process);
+        let launch = launch.unwrap_or_else(|error| Err(error.to_string()));
+        let launch = launch.map_err(|reason| self.keeper.unusable(reason))?;
+        let machine = (Machine::new(self.keeper.agent.clone()), vec![Effect::Ready(())]);
+        match self.keeper.start(&launch, session, machine).await {
+            Ok((process, ())) => Ok(process),
+            Err(error) => Err(error.told(&self.keeper.agent, session, "the program")),
         }
-        // Another role's process is gone before this one's begins.
-        idle.process.close().await;
-        None
-    }
-
-    /// Keeps a process for the session's next turn. One that is too many ends politely, by being dropped.
-    pub(crate) fn keep(&self, session: SessionId, key: Key, process: Process) {
-        let surplus = {
-            let mut idle = self.idle();
-            let replaced = idle.insert(session, Idle { process, key, since: Instant::now() });
-            let oldest = (idle.len() > self.settings.max_processes)
-                .then(|| idle.iter().min_by_key(|(_, kept)| kept.since).map(|(session, _)| session.clone()))
-                .flatten();
-            (replaced, oldest.and_then(|session| idle.remove(&session)))
-        };
-        drop(surplus);
-    }
-
-    fn expire(&self) -> Vec<Idle> {
-        let mut idle = self.idle();
-        let old =
-            |kept: &Idle| kept.since.elapsed() >= self.settings.idle_timeout || !kept.process.is_alive();
-        let sessions: Vec<SessionId> =
-            idle.iter().filter(|(_, kept)| old(kept)).map(|(session, _)| session.clone()).collect();
-        sessions.iter().filter_map(|session| idle.remove(session)).collect()
     }
 
     /// What to start. `Err` is for people to read. Blocks on the disk.
@@ -225,14 +168,13 @@ impl Shared {
 #[derive(Debug)]
 pub(crate) struct ScriptBackend {
     shared: Arc<Shared>,
-    sweeping: AtomicBool,
 }
 
 impl ScriptBackend {
     /// A backend that has started nothing yet.
     pub(crate) fn new(config: &AgentConfig, settings: ScriptSettings, parts: BuildParts) -> Self {
         let shared = Shared {
-            agent: config.name.clone(),
+            keeper: Keeper::new(config, settings.max_processes, settings.idle_timeout),
             settings,
             cwd: config.working_directory.clone(),
             launcher: parts.launcher,
@@ -241,28 +183,8 @@ impl ScriptBackend {
             confine_read: config.confine_read.clone(),
             confine_write: config.confine_write.clone(),
             lineage: parts.lineage,
-            idle: Mutex::default(),
-            tracker: TaskTracker::new(),
-            shutdown: CancellationToken::new(),
         };
-        Self { shared: Arc::new(shared), sweeping: AtomicBool::new(false) }
-    }
-
-    /// Starts the task that ends idle processes, once. Here, because only here a runtime is sure to be there.
-    fn sweep(&self) {
-        if self.shared.settings.per_turn || self.sweeping.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        let shared = Arc::clone(&self.shared);
-        let tick =
-            (shared.settings.idle_timeout / 4).clamp(Duration::from_millis(20), Duration::from_secs(30));
-        self.shared.tracker.spawn(async move {
-            while timeout(tick, shared.shutdown.cancelled()).await.is_err() {
-                for idle in shared.expire() {
-                    idle.process.close().await;
-                }
-            }
-        });
+        Self { shared: Arc::new(shared) }
     }
 }
 
@@ -271,8 +193,8 @@ impl AgentBackend for ScriptBackend {
     async fn probe(&self) -> Result<AgentInfo, AgentError> {
         let shared = Arc::clone(&self.shared);
         let found = tokio::task::spawn_blocking(move || shared.program(&shared.env())).await;
-        let found = found.map_err(|error| self.shared.unusable(error.to_string()))?;
-        let program = found.map_err(|reason| self.shared.unusable(reason))?;
+        let found = found.unwrap_or_else(|error| Err(error.to_string()));
+        let program = found.map_err(|reason| self.shared.keeper.unusable(reason))?;
         Ok(AgentInfo {
             version: format!("{} (script protocol {PROTOCOL})", program.display()),
             can: ABILITIES,
@@ -288,31 +210,32 @@ impl AgentBackend for ScriptBackend {
     }
 
     async fn open(&self, spec: SessionSpec) -> Result<Box<dyn AgentSession>, AgentError> {
-        if self.shared.shutdown.is_cancelled() {
-            return Err(AgentError::Closing);
-        }
-        self.sweep();
+        self.shared.keeper.check_open()?;
         let new = || SessionId::new(uuid::Uuid::new_v4().to_string());
         let id = spec.session.clone().unwrap_or_else(new);
-        let shared = Arc::clone(&self.shared);
         // Said before the turn begins, where the core can still tell that nothing was reached.
         self.probe().await?;
-        Ok(Box::new(ScriptSession::new(shared, spec, id)))
+        let (lease, process) = self.shared.keeper.take(&id, &Key::of(&spec)).await?;
+        Ok(Box::new(ScriptSession::new(Arc::clone(&self.shared), spec, id, lease, process)))
+    }
+
+    async fn warm(&self, spec: SessionSpec) -> Result<(), AgentError> {
+        let Some(id) = spec.session.clone().filter(|_| !self.shared.settings.per_turn) else { return Ok(()) };
+        let key = Key::of(&spec);
+        let (lease, process) = self.shared.keeper.take(&id, &key).await?;
+        let process = match process {
+            Some(process) => process,
+            None => self.shared.start(&spec, &id).await?,
+        };
+        lease.give_back(process, key);
+        Ok(())
     }
 
     async fn forget(&self, session: &SessionId) {
-        let idle = self.shared.idle().remove(session);
-        if let Some(idle) = idle {
-            idle.process.close().await;
-        }
+        self.shared.keeper.forget(session).await;
     }
 
     async fn shutdown(&self) {
-        self.shared.shutdown.cancel();
-        self.shared.idle().clear();
-        self.shared.tracker.close();
-        if timeout(SHUTDOWN, self.shared.tracker.wait()).await.is_err() {
-            tracing::error!(agent = %self.shared.agent, "a script agent's process does not end");
-        }
+        self.shared.keeper.end().await;
     }
 }

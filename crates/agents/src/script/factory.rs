@@ -19,7 +19,7 @@ pub(crate) struct ScriptSettings {
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) per_turn: bool,
     pub(crate) idle_timeout: Duration,
-    pub(crate) max_processes: usize,
+    pub(crate) max_processes: u32,
 }
 
 static KEYS: &[Key] = &[
@@ -95,7 +95,7 @@ impl Kind for ScriptKind {
             env,
             per_turn: section.bool("per_turn").unwrap_or(true),
             idle_timeout: section.duration("idle_timeout").unwrap_or(Duration::from_mins(15)),
-            max_processes: usize::try_from(max_processes).unwrap_or(usize::MAX).max(1),
+            max_processes: max_processes.max(1),
         })))
     }
 }

@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use tokio::time::{Instant, timeout_at};
 
 use super::backend::{Key, Shared};
-use super::process::Process;
 use super::wire::{File, PROTOCOL, Told};
+use crate::kit::driver::Process;
+use crate::kit::pool::Lease;
 
 /// How long a cancelled turn may take to end by itself.
 const CANCEL: Duration = Duration::from_secs(2);
@@ -21,6 +22,8 @@ pub(crate) struct ScriptSession {
     spec: SessionSpec,
     id: SessionId,
     process: Option<Process>,
+    /// Held for as long as the session is open.
+    lease: Option<Lease<Key>>,
     running: bool,
     /// Whether the session has had a turn.
     used: bool,
@@ -29,9 +32,15 @@ pub(crate) struct ScriptSession {
 }
 
 impl ScriptSession {
-    pub(crate) fn new(shared: Arc<Shared>, spec: SessionSpec, id: SessionId) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        spec: SessionSpec,
+        id: SessionId,
+        lease: Lease<Key>,
+        process: Option<Process>,
+    ) -> Self {
         let used = spec.resume;
-        Self { shared, spec, id, process: None, running: false, used, ended: None }
+        Self { shared, spec, id, process, lease: Some(lease), running: false, used, ended: None }
     }
 
     fn process(&mut self) -> Result<&mut Process, AgentError> {
@@ -40,16 +49,11 @@ impl ScriptSession {
 
     /// The process for the next turn.
     async fn ready(&mut self) -> Result<Process, AgentError> {
-        if !self.shared.settings.per_turn {
-            if let Some(process) = self.process.take() {
-                if process.answers().await {
-                    return Ok(process);
-                }
-                process.close().await;
-            }
-            if let Some(process) = self.shared.take(&self.id, &Key::of(&self.spec)).await {
+        if let Some(process) = self.process.take() {
+            if process.answers().await {
                 return Ok(process);
             }
+            process.close().await;
         }
         self.shared.start(&self.spec, &self.id).await
     }
@@ -58,7 +62,7 @@ impl ScriptSession {
     async fn interrupted(&mut self) -> Option<TurnEnd> {
         let process = self.process().ok()?;
         let deadline = Instant::now() + CANCEL;
-        timeout_at(deadline, process.cancel()).await.ok()?.ok()?;
+        timeout_at(deadline, process.interrupt()).await.ok()?.ok()?;
         loop {
             match timeout_at(deadline, process.next()).await {
                 Ok(Ok(AgentEvent::End(end))) => return Some(end),
@@ -102,7 +106,7 @@ impl AgentSession for ScriptSession {
         self.running = true;
         self.used = true;
         let process = self.process.insert(process);
-        process.prompt(line).await
+        process.prompt(&Prompt::from(line.as_str())).await
     }
 
     async fn next_event(&mut self) -> Result<AgentEvent, AgentError> {
@@ -148,12 +152,12 @@ impl AgentSession for ScriptSession {
 
 impl Drop for ScriptSession {
     fn drop(&mut self) {
-        if let Some(process) = self.process.take()
+        if let (Some(process), Some(lease)) = (self.process.take(), self.lease.take())
             && !self.running
             && !self.shared.settings.per_turn
             && process.is_alive()
         {
-            self.shared.keep(self.id.clone(), Key::of(&self.spec), process);
+            lease.give_back(process, Key::of(&self.spec));
         }
         // Any other process is dropped here, which ends it: at once if its turn was running.
     }

@@ -8,18 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use acg_types::{AgentEvent, AgentName, Decision, EndReason, TurnEnd};
 
 use super::wire::{self, Failure, Said, Told};
+use crate::kit::driver::Fault;
 
 /// Most text of one message, in bytes.
 const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 /// Most calls that may be open at once.
 const MAX_OPEN: usize = 64;
-
-/// The program did what it may not; its process has to end.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    Protocol(String),
-    UnknownSession,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Open {

@@ -43,6 +43,7 @@ async fn claude_does_what_every_agent_must() {
         confinement: Confinement::Off,
         confine_read: Vec::new(),
         confine_write: Vec::new(),
+        life: acg_config::Life::default(),
     };
     let mut environment: Vec<(OsString, OsString)> =
         setup.env.iter().map(|(name, value)| (name.into(), value.into())).collect();

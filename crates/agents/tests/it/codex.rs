@@ -55,6 +55,7 @@ impl Home {
             confinement: Confinement::Off,
             confine_read: Vec::new(),
             confine_write: Vec::new(),
+            life: acg_config::Life::default(),
         };
         let mut environment: Vec<(OsString, OsString)> =
             self.env.iter().map(|(name, value)| (name.into(), value.into())).collect();

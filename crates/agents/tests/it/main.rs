@@ -13,6 +13,7 @@ mod deferred;
 mod hostile;
 mod kit;
 mod launcher;
+mod life;
 mod lineage;
 mod offered;
 mod oneshot;

@@ -61,6 +61,7 @@ impl Scene {
             confinement: Confinement::Off,
             confine_read: Vec::new(),
             confine_write: Vec::new(),
+            life: acg_config::Life::default(),
         };
         let mut environment: Vec<_> =
             setup.env.iter().map(|(name, value)| (name.into(), value.into())).collect();

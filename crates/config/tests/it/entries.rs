@@ -71,6 +71,26 @@ fn durations() {
 }
 
 #[test]
+fn sizes_have_a_unit() {
+    for (text, expected) in [("2GB", 2 << 30), ("512 mb", 512 << 20), ("1.5GiB", 3 << 29)] {
+        let config = Place::new().config(&with_agent(&format!("max_agent_memory: {text}\nwarm: 3")));
+        let life = config.agents[0].life;
+        assert_eq!((life.max_memory, life.warm), (Some(expected), 3), "{text}");
+    }
+    assert_eq!(Place::new().config(&with_agent("")).agents[0].life, acg_config::Life::default());
+    for (text, expected) in [
+        ("max_agent_memory: 2000", "a size with its unit, such as 500MB or 2GB"),
+        ("max_agent_memory: -1GB", "a size with its unit, such as 500MB or 2GB"),
+        ("max_agent_memory: 2 apples", "a size with its unit, such as 500MB or 2GB"),
+        ("max_agent_memory: 1MB", "'max_agent_memory' must be at least 64MB."),
+        ("warm: 101", "'warm' must be at most 100."),
+    ] {
+        let found = Place::new().check(&with_agent(text));
+        assert!(found.contains(expected), "{text}: {found}");
+    }
+}
+
+#[test]
 fn paths_start_at_the_file_or_at_home() {
     let place = Place::new();
     let config = place.config(&with_agent("context_inject_files: [a.md, ./b.md, ~/c.md, /d.md, '~']"));

@@ -4,7 +4,6 @@
 
 use std::sync::atomic::Ordering;
 
-use acg_config::{BaseRole, Confinement};
 use acg_fault::Point;
 use acg_store::StoreError;
 use acg_types::{EndReason, OutgoingKind, Role, SessionId};
@@ -13,14 +12,15 @@ use tracing::{error, info, warn};
 
 use super::finish::{Ending, end, finish, log_usage, place};
 use super::log::TurnLog;
+use super::opening::Opening;
 use super::slot::{Budget, Slot};
 use super::talk::{self, TalkError};
 use super::typing::Typing;
 use super::{Chain, Start, Turn};
 use crate::agent::{AgentError, AgentSession, SessionSpec};
 use crate::approvals::{self, texts::Void};
-use crate::context::{self, Context, Identity};
 use crate::hub::{CoreError, INNER_RETRY, lock};
+use crate::supervise::{self, Pass};
 use crate::{notices, prompt};
 
 /// Longest wait for an agent to end a turn that was cancelled; the backend kills it well before.
@@ -154,6 +154,13 @@ async fn attempt(turn: &Turn<'_>, slot: &mut Slot) -> Result<Outcome, CoreError>
     let spec = session_spec(turn, session_id.clone(), resume);
     let shown = session_id.unwrap_or_else(|| SessionId::from("new"));
 
+    let pass = match supervise::admit(hub, &turn.agent, &turn.message.role) {
+        Ok(pass) => pass,
+        Err(wait) => {
+            warn!(watcher = %turn.watcher.name, ?wait, "The agent does not start and is left alone for now.");
+            return Ok(Outcome::notice("failed", notices::paused(&shown, wait)));
+        }
+    };
     let opened = tokio::select! {
         opened = turn.agent.backend.open(spec) => opened,
         () = tokio::time::sleep_until(deadline) => return Ok(Outcome::notice("timed_out", notices::TIMED_OUT)),
@@ -161,8 +168,11 @@ async fn attempt(turn: &Turn<'_>, slot: &mut Slot) -> Result<Outcome, CoreError>
         () = hub.phases.abandon.cancelled() => return Ok(if turn.going_on() { Outcome::Leave } else { Outcome::Requeue }),
     };
     let mut session = match opened {
-        Ok(session) => session,
-        Err(error) => return Ok(not_reached(turn, &shown, error)),
+        Ok(session) => {
+            pass.started();
+            session
+        }
+        Err(error) => return Ok(not_reached(turn, &shown, error, pass)),
     };
     if turn.cancel.is_cancelled() {
         return Ok(Outcome::notice("cancelled", notices::STOPPED));
@@ -292,54 +302,20 @@ async fn session(turn: &Turn<'_>) -> Result<(Option<SessionId>, bool), CoreError
 }
 
 fn session_spec(turn: &Turn<'_>, session: Option<SessionId>, resume: bool) -> SessionSpec {
-    let Context { text, troubles } = context_of(turn);
-    for trouble in troubles {
-        warn!(watcher = %turn.watcher.name, "{trouble}");
-    }
-    let config = &turn.agent.config;
-    let prefix = &config.session_prefix;
-    let policy = config.policies.get(&turn.message.role).cloned().unwrap_or_default();
-    let base = turn.hub.base(&turn.message.role);
-    SessionSpec {
-        session,
-        resume,
-        role: turn.message.role.clone(),
-        allowed_tools: acg_policy::tool_names(&policy.rules),
-        policy,
-        inherit: base == BaseRole::Owner || config.guest_inherits,
-        confined: match config.confinement {
-            Confinement::All => true,
-            Confinement::Guests => base == BaseRole::Guest,
-            Confinement::Off => false,
-        },
+    let opening = Opening {
+        hub: turn.hub,
+        agent: &turn.agent,
+        connector: &turn.connector,
+        watcher: &turn.watcher,
+        message: &turn.message,
         conversation: turn.conversation.id,
-        title: (!prefix.is_empty()).then(|| format!("{prefix}:{}", turn.message.room.name)),
-        context: Some(text),
-        watcher: turn.watcher.name.clone(),
-    }
-}
-
-fn context_of(turn: &Turn<'_>) -> Context {
-    let files: Vec<_> = [
-        &turn.connector.config.context_files,
-        &turn.agent.config.context_files,
-        &turn.watcher.config.context_files,
-    ]
-    .into_iter()
-    .flatten()
-    .cloned()
-    .collect();
-    let identity = Identity {
-        watcher: turn.watcher.name.as_str(),
-        room: &turn.message.room.name,
-        connector: turn.conversation.key.connector.as_str(),
-        platform: turn.connector.capabilities.title,
     };
-    context::load(identity, &files)
+    opening.spec(session, resume)
 }
 
 /// The agent could not be opened: nothing reached it.
-fn not_reached(turn: &Turn<'_>, session: &SessionId, error: AgentError) -> Outcome {
+fn not_reached(turn: &Turn<'_>, session: &SessionId, error: AgentError, pass: Pass<'_>) -> Outcome {
+    pass.failed(&error);
     match error {
         AgentError::UnknownSession(session) => Outcome::SessionGone { session, expected: false },
         AgentError::NotKept(session) => Outcome::SessionGone { session, expected: true },
@@ -347,7 +323,6 @@ fn not_reached(turn: &Turn<'_>, session: &SessionId, error: AgentError) -> Outco
         AgentError::Closing => Outcome::Requeue,
         error => {
             error!(watcher = %turn.watcher.name, error = %Chain(&error), "The agent could not be started.");
-            *lock(&turn.agent.checked) = Some(Err(Chain(&error).to_string()));
             Outcome::notice("failed", notices::unavailable(session))
         }
     }

@@ -94,7 +94,7 @@ pub(super) fn finish(turn: &Turn<'_>, session: &SessionId, log: TurnLog, end: Tu
         EndReason::Cancelled => "cancelled",
         _ => "failed",
     };
-    let failure = notices::failure(&end, session);
+    let failure = notices::failure(&end, session, &turn.watcher.name);
     let text = log.answer(&end);
     let mut texts = Vec::new();
     match (text, failure) {

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -280,6 +280,14 @@ pub(crate) struct Agents {
     pub(crate) busy: watch::Sender<usize>,
     pub(crate) release: watch::Sender<bool>,
     pub(crate) unusable: Mutex<bool>,
+    /// Neither starts nor can be looked at.
+    pub(crate) broken: AtomicBool,
+    /// Does not start for this role.
+    pub(crate) broken_for: Mutex<Option<Role>>,
+    /// How often it was to be started.
+    pub(crate) opened: AtomicUsize,
+    /// What was made ready early.
+    pub(crate) warmed: watch::Sender<Vec<SessionSpec>>,
     /// Whether its processes do not end when they are told to.
     pub(crate) stubborn: AtomicBool,
     pub(crate) specs: Mutex<Vec<SessionSpec>>,
@@ -301,6 +309,9 @@ pub(crate) struct FakeAgent(pub(crate) Arc<Agents>);
 #[async_trait]
 impl AgentBackend for FakeAgent {
     async fn probe(&self) -> Result<AgentInfo, AgentError> {
+        if self.0.broken.load(Ordering::SeqCst) {
+            return Err(AgentError::Silent(Duration::from_secs(1)));
+        }
         Ok(AgentInfo { version: "1.0".into(), ..AgentInfo::default() })
     }
 
@@ -311,6 +322,11 @@ impl AgentBackend for FakeAgent {
     }
 
     async fn open(&self, spec: SessionSpec) -> Result<Box<dyn AgentSession>, AgentError> {
+        self.0.opened.fetch_add(1, Ordering::SeqCst);
+        let unfit = self.0.broken_for.lock().unwrap().as_ref() == Some(&spec.role);
+        if unfit || self.0.broken.load(Ordering::SeqCst) {
+            return Err(AgentError::Silent(Duration::from_secs(1)));
+        }
         if *self.0.unusable.lock().unwrap() {
             return Err(AgentError::Unusable { agent: "claude".into(), reason: "not installed".into() });
         }
@@ -333,6 +349,11 @@ impl AgentBackend for FakeAgent {
             kept: vec![],
             questions: 0,
         }))
+    }
+
+    async fn warm(&self, spec: SessionSpec) -> Result<(), AgentError> {
+        self.0.warmed.send_modify(|warmed| warmed.push(spec));
+        Ok(())
     }
 
     async fn forget(&self, session: &SessionId) {
@@ -416,9 +437,10 @@ impl AgentSession for FakeSession {
             self.ask(ToolCall::new("claude", "Read", params, Some("call-1".into())));
         }
         self.events.extend([AgentEvent::Message(format!("echo: {body}")), AgentEvent::End(end)]);
-        if body.starts_with("fail") {
+        if body.starts_with("fail") || body.starts_with("too long") {
+            let overflow = body.starts_with("too long");
             self.events = [AgentEvent::End(TurnEnd {
-                reason: EndReason::Unavailable,
+                reason: if overflow { EndReason::ContextOverflow } else { EndReason::Unavailable },
                 text: None,
                 error: Some("secret inner words".into()),
                 usage: None,
@@ -656,6 +678,7 @@ fn config(directory: &Path) -> Config {
             confinement: Confinement::Off,
             confine_read: vec![],
             confine_write: vec![],
+            life: acg_config::Life::default(),
         }],
         watchers: vec![WatcherConfig {
             name: "w".into(),

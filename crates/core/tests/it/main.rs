@@ -7,6 +7,7 @@ mod collect;
 mod expiry;
 mod fakes;
 mod flow;
+mod life;
 mod limits;
 mod outage;
 mod parking;

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{CLOSE, Command, END, Effect, Fault, Machine, Owner, StartError};
-use crate::kit::jsonl::{Lines, MAX_LINE};
+use crate::kit::jsonl::Lines;
 use crate::kit::lineage::Registered;
 use crate::kit::process::Started;
 use crate::kit::tail::Tail;
@@ -95,7 +95,7 @@ impl<M: Machine> Task<M> {
             child: started.child,
             _registered: started.registered,
             stdin: Some(started.stdin),
-            stdout: Lines::new(started.stdout, MAX_LINE),
+            stdout: Lines::new(started.stdout, M::MAX_LINE),
             stdout_over: false,
             stderr,
             stderr_over: false,
@@ -196,13 +196,18 @@ impl<M: Machine> Task<M> {
                 let effects = self.machine.answer(&id, &decision);
                 self.apply(effects);
             }
+            Some(Command::Reply { id, text }) => {
+                let effects = self.machine.reply(&id, text.as_deref());
+                self.apply(effects);
+            }
             Some(Command::Interrupt) => {
                 let effects = self.machine.interrupt();
                 self.apply(effects);
             }
             Some(Command::Check(alive)) => {
                 // Asks the kernel: the news of an end may still be on its way to this task.
-                if !self.stdout_over && matches!(self.child.try_wait(), Ok(None)) {
+                let runs = !self.stdout_over && matches!(self.child.try_wait(), Ok(None));
+                if runs && !self.machine.in_turn() {
                     let _unheard = alive.send(());
                 }
             }
@@ -270,7 +275,7 @@ impl<M: Machine> Task<M> {
     fn wrote(&mut self, count: usize) {
         if count == 0 {
             self.stdin = None;
-            self.waiting.clear();
+            self.unread();
             return;
         }
         self.out.drain(..count);
@@ -282,6 +287,15 @@ impl<M: Machine> Task<M> {
         }
         if self.out.is_empty() && self.close_when_written {
             self.stdin = None;
+        }
+    }
+
+    /// What still waits to be written will not be read.
+    fn unread(&mut self) {
+        for (_, written) in self.waiting.drain(..) {
+            if M::MAY_ANSWER_UNREAD {
+                let _gone = written.send(());
+            }
         }
     }
 
@@ -338,7 +352,7 @@ impl<M: Machine> Task<M> {
         } else if self.machine.in_turn() {
             self.backlog.push_back(Err(AgentError::Died(why)));
         }
-        self.waiting.clear();
+        self.unread();
         let events = &self.events;
         let backlog = self.backlog;
         let tell = async {
