@@ -29,6 +29,7 @@ const PROGRAM: &str = "Claude";
 const TRIES: u32 = 2;
 
 /// What the long-lived program can do, once its handshake was as it must be.
+/// Those of the protocol that its version speaks; what the running program says of itself takes their place.
 const ABILITIES: Abilities = Abilities {
     streaming: true,
     resume: true,
@@ -241,7 +242,8 @@ impl AgentBackend for ClaudeBackend {
                          ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN in the gateway's environment",
                     ));
                 }
-                Ok(AgentInfo { version: hello.version, can: ABILITIES })
+                let can = Abilities { models: hello.models, ..ABILITIES };
+                Ok(AgentInfo { version: hello.version, can })
             }
             Err(StartError::Protocol(reason)) => {
                 Err(self.keeper.unusable(format!("Claude did not start: it broke its protocol: {reason}")))

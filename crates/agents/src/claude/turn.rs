@@ -40,6 +40,8 @@ pub(crate) struct Hello {
     pub(crate) version: String,
     /// False only if the program plainly has no way to authenticate.
     pub(crate) logged_in: bool,
+    /// It offers models to choose from.
+    pub(crate) models: bool,
 }
 
 #[derive(Debug)]
@@ -305,7 +307,8 @@ impl Machine {
         let absent =
             |key: &str| account.is_some_and(|it| it.get(key).is_none_or(Value::is_null) || is(key, "none"));
         let logged_in = !(is("apiProvider", "firstParty") && absent("tokenSource") && absent("apiKeySource"));
-        let told = Hello { version, logged_in };
+        let models = body.get("models").and_then(Value::as_array).is_some_and(|models| !models.is_empty());
+        let told = Hello { version, logged_in, models };
         if let Phase::TakingUp { hello, .. } = &mut self.phase {
             *hello = Some(told);
             return self.take_up();

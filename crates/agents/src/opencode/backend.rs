@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use super::config::{self, Wanted};
 use super::env;
 use super::factory::OpenCodeSettings;
+use super::facts;
 use super::home::{self, Home};
 use super::http::{ApiError, is_id};
 use super::rules::{self, own_settings};
@@ -45,6 +46,7 @@ const MOST_RULES: usize = 400;
 /// What the id of a session begins with that was made by a confined server.
 const CONFINED: &str = "confined.";
 
+/// Those of the protocol that its version speaks; what the running program says of its model takes their place.
 const ABILITIES: Abilities = Abilities {
     streaming: true,
     resume: true,
@@ -468,6 +470,13 @@ impl Shared {
         })
     }
 
+    /// What the model can do, as the program says; nothing where it does not.
+    async fn model_facts(&self, server: &Server) -> facts::ModelFacts {
+        let answers = tokio::join!(server.api.get("/config"), server.api.get("/config/providers"));
+        let (Ok(config), Ok(providers)) = answers else { return facts::ModelFacts::default() };
+        facts::model(&config, &providers, self.settings.model.as_deref()).unwrap_or_default()
+    }
+
     async fn last_message(&self, server: &Server, session: &str) -> Result<String, AgentError> {
         let found = server.api.get(&format!("/session/{session}/message?limit=1")).await;
         let found = found.map_err(|error| self.failed(server, &error))?;
@@ -557,7 +566,9 @@ impl AgentBackend for OpenCodeBackend {
         // Kept: it is the one that owners' turns use.
         let trust = Trust { inherit: true, confined: false, own: self.shared.owners_own };
         let server = self.shared.server(trust).await?;
-        Ok(AgentInfo { version: server.version.clone(), can: ABILITIES })
+        let model = self.shared.model_facts(&server).await;
+        let can = Abilities { images: model.images, cost: model.cost, ..ABILITIES };
+        Ok(AgentInfo { version: server.version.clone(), can })
     }
 
     fn new_session_id(&self) -> Option<SessionId> {

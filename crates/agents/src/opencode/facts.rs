@@ -43,11 +43,60 @@ pub(crate) fn read(agents: &Value, mcp: &Value, tools: &Value) -> Option<Facts> 
     Some(facts)
 }
 
+/// What the model that prompts are for can do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ModelFacts {
+    /// It sees pictures.
+    pub(crate) images: bool,
+    /// Its price is known.
+    pub(crate) cost: bool,
+}
+
+/// From the answers to `GET /config` and `/config/providers`. `wanted`: the model that the gateway asks for, as
+/// provider/model; without it that of the program's settings, else the first that is a provider's default. `None`: the
+/// program knows no such model.
+pub(crate) fn model(config: &Value, providers: &Value, wanted: Option<&str>) -> Option<ModelFacts> {
+    let all = providers.get("providers")?.as_array()?;
+    let find = |provider: &str, model: &str| {
+        let is_it = |found: &&Value| found.get("id").and_then(Value::as_str) == Some(provider);
+        all.iter().find(is_it)?.get("models")?.get(model)
+    };
+    let named = wanted.or_else(|| config.get("model")?.as_str()).and_then(|name| name.split_once('/'));
+    let found = if let Some((provider, model)) = named {
+        find(provider, model)?
+    } else {
+        let mut defaults = providers.get("default")?.as_object()?.iter();
+        defaults.find_map(|(provider, model)| find(provider, model.as_str()?))?
+    };
+    let price = |what: &str| found.get("cost").and_then(|cost| cost.get(what)?.as_f64()).unwrap_or_default();
+    Some(ModelFacts {
+        images: found.pointer("/capabilities/input/image") == Some(&Value::Bool(true)),
+        cost: price("input") + price("output") > 0.0,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_a_model_can_is_found_where_the_program_says_it() {
+        let sees = |image: bool| json!({"capabilities": {"input": {"text": true, "image": image}}});
+        let priced = json!({"capabilities": {"input": {"image": true}}, "cost": {"input": 1, "output": 2.5}});
+        let providers = json!({
+            "providers": [{"id": "a", "models": {"x/y": sees(true), "z": sees(false)}}, {"id": "b", "models": {"p": priced}}],
+            "default": {"gone": "m", "b": "p"},
+        });
+        let set = json!({"model": "a/z"});
+        let facts = |images, cost| Some(ModelFacts { images, cost });
+        assert_eq!(model(&set, &providers, None), facts(false, false));
+        assert_eq!(model(&set, &providers, Some("a/x/y")), facts(true, false));
+        assert_eq!(model(&json!({}), &providers, None), facts(true, true), "the default");
+        assert_eq!(model(&set, &providers, Some("a/unknown")), None);
+        assert_eq!(model(&set, &json!([]), None), None);
+    }
 
     #[test]
     fn what_a_server_says_is_understood_or_it_is_not_used() {

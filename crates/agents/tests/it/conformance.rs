@@ -165,7 +165,7 @@ pub(crate) async fn check(subject: &Subject) -> Vec<Row> {
     rows.push(("tool asked about and approved", approved(subject).await));
     rows.push(("tool denied", denied(subject).await));
     rows.push(("guest: a tool that no rule of theirs allows", guest(subject).await));
-    rows.extend(attachment(subject).await);
+    rows.extend(attachment(subject, can).await);
     rows.extend(cancelled(subject).await);
     rows.push(("stalled stream", stalled(subject).await));
     rows.extend(api_errors(subject).await);
@@ -304,7 +304,7 @@ pub(crate) async fn guest(subject: &Subject) -> String {
     if seen.asked.is_empty() { "not offered".into() } else { "refused".into() }
 }
 
-pub(crate) async fn attachment(subject: &Subject) -> Vec<Row> {
+pub(crate) async fn attachment(subject: &Subject, can: Abilities) -> Vec<Row> {
     // One pixel.
     const PNG: &[u8] = &[
         137, 80, 78, 71, 13, 10, 26, 10, 0, 0, 0, 13, 73, 72, 68, 82, 0, 0, 0, 1, 0, 0, 0, 1, 8, 4, 0, 0, 0,
@@ -335,6 +335,8 @@ pub(crate) async fn attachment(subject: &Subject) -> Vec<Row> {
     assert_eq!(body.contains("bumblebee"), subject.traits.text_files, "{body}");
     assert!(pictures || body.contains("a.png"), "named at least: {body}");
     assert!(subject.traits.text_files || body.contains("notes.txt"), "named at least: {body}");
+    assert!(can.images || !pictures, "it does what it reports");
+    assert!(can.files || !subject.traits.text_files, "it does what it reports");
     let way = |part| if part { "part of the prompt" } else { "named; read by a tool" };
     vec![("picture", way(pictures).into()), ("text file", way(subject.traits.text_files).into())]
 }

@@ -18,7 +18,7 @@ fn machine() -> Machine {
     let hello =
         json!({"claude_code_version": "2.1.329", "hooks_applied": true, "hook_on_failure_supported": true});
     let effects = feed(&mut machine, &response(INITIALIZE, &hello));
-    assert_eq!(effects, [Effect::Ready(Hello { version: "2.1.329".into(), logged_in: true })]);
+    assert_eq!(effects, [Effect::Ready(Hello { version: "2.1.329".into(), logged_in: true, models: false })]);
     machine
 }
 
