@@ -193,6 +193,9 @@ impl Shared {
         let mut closing = Vec::new();
         {
             let Ok(mut servers) = self.servers.try_lock() else { return };
+            if servers.is_empty() {
+                return;
+            }
             // Where it cannot be told, nothing is held.
             let table = tokio::task::spawn_blocking(Table::read).await.ok().flatten();
             let below = |pid| table.as_ref().map_or(0, |table| table.below(pid));
