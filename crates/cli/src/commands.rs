@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod config;
 pub(crate) mod control;
+mod figures;
 pub(crate) mod import;
 pub(crate) mod logs;
 pub(crate) mod policy;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use acg_types::AgentName;
 
+use crate::budget;
 use crate::connectors::{check_name, find_type, settings};
 use crate::context::Context;
 use crate::diagnostic::DiagnosticKind;
@@ -171,6 +172,7 @@ fn entry(
         confine_read,
         confine_write,
         life: life(section),
+        budget: budget::read(section),
     })
 }
 

@@ -1,6 +1,7 @@
 //! The tables of keys that belong to no type: those of the whole file, and those that every connector, agent or
 //! watcher has.
 
+use crate::budget;
 use crate::kind::{Key, Shape};
 
 const COUNT: Shape = Shape::Int { min: 0, max: u32::MAX as u64 };
@@ -254,8 +255,23 @@ pub(crate) static AGENT: &[Key] = &[
         Shape::Size,
         "How much memory the agent's processes may hold together, with all that they started: 2GB. Over it idle ones end.",
     ),
+    Key::new(
+        "budget",
+        Shape::Section(BUDGET),
+        "What all turns of the agent may use up in a day; then messages for it are refused until midnight.",
+    ),
     Key::new("session_idle_days", COUNT, "Reserved.").not_yet(),
     Key::new("session_expire_days", COUNT, "Reserved.").not_yet(),
+];
+
+/// What may be used up in a day.
+static BUDGET: &[Key] = &[
+    Key::new("usd_per_day", Shape::Number, "US dollars, as far as agents tell what a turn cost."),
+    Key::new(
+        "tokens_per_day",
+        Shape::Int { min: 1, max: budget::MOST_TOKENS },
+        "Tokens: input, output, reasoning, and what is written to a cache; not what is read from one.",
+    ),
 ];
 
 static PERMISSIONS: &[Key] = &[
@@ -299,6 +315,11 @@ static ROLE_LIMITS: &[Key] = &[
         Shape::Int { min: 1, max: u32::MAX as u64 },
         "Most messages of one person that wait in one conversation, if fewer than max_queue_depth.",
     ),
+    Key::new(
+        "budget",
+        Shape::Section(BUDGET),
+        "What each of its people may use up in a day, on one connector.",
+    ),
 ];
 
 /// Keys of every watcher.
@@ -327,6 +348,11 @@ pub(crate) static WATCHER: &[Key] = &[
     Key::new("context_inject_files", Shape::PathList, CONTEXT).default("[]"),
     Key::new("online_notification", Shape::Text, "Posted when the watcher starts; null = nothing."),
     Key::new("offline_notification", Shape::Text, "Posted when the gateway stops; null = nothing."),
+    Key::new(
+        "budget",
+        Shape::Section(BUDGET),
+        "What all turns in the room may use up in a day; with rooms or room \"*\" those of each room.",
+    ),
     Key::new(
         "history_handoff",
         Shape::Section(HISTORY_HANDOFF),

@@ -5,6 +5,7 @@
 //! The table of the types that are known but have no factory yet is the one exception.
 
 mod agents;
+mod budget;
 mod check;
 mod connectors;
 mod context;

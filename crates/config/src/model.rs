@@ -159,6 +159,24 @@ pub struct RoleConfig {
     /// Most messages of one person with this role that may wait in one conversation, if fewer than
     /// `max_queue_depth`.
     pub max_waiting: Option<u32>,
+    /// What each person with this role may use up in a day, on one connector.
+    pub budget: DayBudget,
+}
+
+/// What may be used up in a calendar day of the host's time zone. What is not set has no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DayBudget {
+    /// Millionths of a US dollar; at least one.
+    pub micro_usd: Option<u64>,
+    /// Tokens (input, output, cache written, reasoning; what is read from a cache does not count); at least one.
+    pub tokens: Option<u64>,
+}
+
+impl DayBudget {
+    /// Whether it limits nothing.
+    pub fn is_none(&self) -> bool {
+        self.micro_usd.is_none() && self.tokens.is_none()
+    }
 }
 
 /// The two roles that every other descends from.
@@ -259,6 +277,8 @@ pub struct AgentConfig {
     pub confine_read: Vec<PathBuf>,
     /// Further paths that a confined process may write. Absolute.
     pub confine_write: Vec<PathBuf>,
+    /// What all its turns together may use up in a day.
+    pub budget: DayBudget,
     /// How its processes are kept.
     pub life: Life,
 }
@@ -357,4 +377,6 @@ pub struct WatcherConfig {
     pub online_notification: Option<String>,
     /// Posted when the gateway stops.
     pub offline_notification: Option<String>,
+    /// What all turns in the room may use up in a day; with [`WatchedRoom::All`] those of each room.
+    pub budget: DayBudget,
 }

@@ -9,11 +9,12 @@ use std::time::Duration;
 use acg_policy::Rule;
 use acg_types::Role;
 
+use crate::budget;
 use crate::check::check;
 use crate::context::Context;
 use crate::diagnostic::DiagnosticKind;
 use crate::keys;
-use crate::model::{BaseRole, RoleConfig};
+use crate::model::{BaseRole, DayBudget, RoleConfig};
 use crate::node::{Mark, Node};
 use crate::rules::{Presets, Written};
 use crate::section::{Section, nearest};
@@ -38,6 +39,7 @@ struct Entry {
     may_ask: Option<bool>,
     timeout: Option<Duration>,
     max_waiting: Option<u32>,
+    budget: DayBudget,
     rules: Vec<Written>,
     /// Where it is written.
     at: Mark,
@@ -102,6 +104,7 @@ impl Roles {
             may_ask: section.bool("may_ask").or_else(|| built_in.as_ref()?.may_ask),
             timeout,
             max_waiting: limits.u32("max_waiting"),
+            budget: budget::read(&limits),
             rules,
             at,
         };
@@ -227,6 +230,10 @@ impl Roles {
                     may_approve: self.inherited(role, |entry| entry.may_approve).unwrap_or(false),
                     timeout: self.inherited(role, |entry| entry.timeout),
                     max_waiting: self.inherited(role, |entry| entry.max_waiting),
+                    budget: DayBudget {
+                        micro_usd: self.inherited(role, |entry| entry.budget.micro_usd),
+                        tokens: self.inherited(role, |entry| entry.budget.tokens),
+                    },
                 };
                 (role.clone(), config)
             })

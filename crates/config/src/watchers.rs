@@ -2,6 +2,7 @@
 
 use acg_types::{AgentName, ConnectorName, SessionId, WatcherName};
 
+use crate::budget;
 use crate::check::check;
 use crate::connectors::{check_name, item_mark, rooms};
 use crate::context::Context;
@@ -127,6 +128,7 @@ fn entry(input: &Input<'_>, section: &Section<'_>, index: usize, out: &mut Watch
     let (online, offline) = notifications(section);
     let thread_sessions = section.bool("thread_sessions").unwrap_or(false);
     let context_files = section.paths("context_inject_files").unwrap_or_default();
+    let budget = budget::read(section);
     let (Some(connector), Some(agent)) = (connector, agent) else { return };
     for RoomAt { room, at } in rooms_found {
         if given_name.is_none() && room != "*" && room_part(&room).is_empty() {
@@ -155,6 +157,7 @@ fn entry(input: &Input<'_>, section: &Section<'_>, index: usize, out: &mut Watch
             context_files: context_files.clone(),
             online_notification: online.clone(),
             offline_notification: offline.clone(),
+            budget,
         };
         out.add(section, watcher, at);
     }

@@ -144,6 +144,8 @@ impl Control for AgentHandle {
         // Of other rooms and people it need not know.
         report.running_turns.clear();
         report.unconfirmed.clear();
+        report.budgets.clear();
+        report.budgets_left_out = 0;
         report.watchers = 1;
         Ok(report)
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use acg_config::Config;
 use acg_store::{Store, StoreError};
-use acg_types::{AgentName, Clock, ConnectorName, ConversationId, Role};
+use acg_types::{AgentName, Clock, ConnectorName, ConversationId, Role, Timestamp};
 use jiff::tz::TimeZone;
 use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,7 @@ use tracing::{debug, info, warn};
 
 use crate::agent::AgentBackend;
 use crate::approvals::{self, Broker};
+use crate::budget::{self, Ledger};
 use crate::caller::AgentHandle;
 use crate::connector::Connector;
 use crate::handle::Control;
@@ -132,7 +133,7 @@ impl Gateway {
     }
 
     /// Removes at once what is finished and older than `before`, which otherwise happens now and then by itself.
-    pub async fn remove_old(&self, before: acg_types::Timestamp) -> Result<(), StoreError> {
+    pub async fn remove_old(&self, before: Timestamp) -> Result<(), StoreError> {
         crate::upkeep::sweep(&self.hub, before).await.map(drop)
     }
 
@@ -296,9 +297,11 @@ async fn build(parts: Parts) -> Result<Hub, StartError> {
     let mut agent_order = Vec::new();
     for (name, backend) in agents {
         let Some(entry) = config.agents.iter().find(|entry| entry.name == name) else { continue };
+        let counts_money = budget::counts_money(&config, &name);
         let part = AgentPart {
             config: entry.clone(),
             backend,
+            counts_money,
             checked: Mutex::default(),
             starts: Mutex::default(),
             look: Notify::new(),
@@ -306,6 +309,7 @@ async fn build(parts: Parts) -> Result<Hub, StartError> {
         agent_parts.insert(name.clone(), Arc::new(part));
         agent_order.push(name);
     }
+    let ledger = ledger(&config, &store, clock.now()).await?;
     Ok(Hub {
         places: Places::new(config.limits.max_concurrent_turns, config.limits.max_turns_per_room),
         gathering: Arc::new(Gathering::new(&config)),
@@ -327,10 +331,21 @@ async fn build(parts: Parts) -> Result<Hub, StartError> {
         interrupted: Mutex::default(),
         parked: Mutex::default(),
         broker: Broker::default(),
+        ledger,
         settled: broadcast::Sender::new(1024),
         tasks: TaskTracker::new(),
         phases: Phases::default(),
     })
+}
+
+/// What was used up today, if any budget is configured: else nobody asks. It is there before the first message.
+async fn ledger(config: &Config, store: &Store, now: Timestamp) -> Result<Option<Mutex<Ledger>>, StoreError> {
+    if !budget::is_any(config) {
+        return Ok(None);
+    }
+    let mut ledger = Ledger::new(TimeZone::system(), now);
+    ledger.load(store.usage(ledger.day()).await?);
+    Ok(Some(Mutex::new(ledger)))
 }
 
 /// Watchers whose connector and agent are both served.

@@ -108,6 +108,47 @@ pub struct StatusReport {
     pub storage: Option<String>,
     /// The limits in force.
     pub limits: Limits,
+    /// Budgets of today, and what is used up: those of agents, then the rest by how much that is.
+    pub budgets: Vec<BudgetInfo>,
+    /// How many more there are.
+    pub budgets_left_out: usize,
+}
+
+/// One budget of today as `status` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetInfo {
+    /// Whose.
+    pub of: BudgetOf,
+    /// What it is counted in.
+    pub unit: BudgetUnit,
+    /// How much is used up, as far as agents tell.
+    pub spent: u64,
+    /// How much may be.
+    pub limit: u64,
+    /// How many turns it counts.
+    pub turns: u64,
+    /// How many of them did not tell how much they took.
+    pub untold: u64,
+}
+
+/// Whose budget.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BudgetOf {
+    /// An agent's.
+    Agent(AgentName),
+    /// A room's, by the name that watchers show.
+    Room(ConnectorName, String),
+    /// A person's, by login name.
+    Person(ConnectorName, String),
+}
+
+/// What a budget is counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BudgetUnit {
+    /// Millionths of a US dollar.
+    MicroUsd,
+    /// Tokens, without those that were read from a cache.
+    Tokens,
 }
 
 /// Why a command was not carried out. The texts are those that scripts of the Python program know.

@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::agent::{AgentBackend, AgentInfo};
 use crate::approvals::Broker;
+use crate::budget::Ledger;
 use crate::connector::{Capabilities, Connector, Link};
 use crate::lanes::Lanes;
 use crate::roster::Roster;
@@ -56,6 +57,8 @@ pub(crate) struct ConnectorPart {
 pub(crate) struct AgentPart {
     pub(crate) config: AgentConfig,
     pub(crate) backend: Arc<dyn AgentBackend>,
+    /// Whether a budget in dollars counts its turns.
+    pub(crate) counts_money: bool,
     /// What it said of itself, or what is wrong with it; `None` until it was asked.
     pub(crate) checked: Mutex<Option<Result<AgentInfo, String>>>,
     /// How its starts have come out.
@@ -118,6 +121,8 @@ pub(crate) struct Hub {
     /// Turns that wait for people while no process runs. No other turn of their conversation begins.
     pub(crate) parked: Mutex<HashMap<ConversationId, UnfinishedTurn>>,
     pub(crate) broker: Broker,
+    /// What was used up today; `None`: no budget is configured.
+    pub(crate) ledger: Option<Mutex<Ledger>>,
     pub(crate) settled: broadcast::Sender<Settled>,
     /// Lanes and everything else that must end before the store closes.
     pub(crate) tasks: TaskTracker,

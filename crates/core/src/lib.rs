@@ -12,6 +12,7 @@ pub mod handle;
 
 mod approvals;
 mod breaker;
+mod budget;
 mod context;
 mod delivery;
 mod gateway;

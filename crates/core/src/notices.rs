@@ -7,6 +7,7 @@ use std::time::Duration;
 use acg_types::{EndReason, SessionId, TurnEnd, WatcherName};
 
 use crate::approvals::notice::duration;
+use crate::budget::{Crossed, Unit, Whose};
 
 pub(crate) const BUSY: &str = "⚠️ Server busy — your message was dropped. Please retry.";
 pub(crate) const TIMED_OUT: &str = "⏱️ Request timed out. Please try again.";
@@ -88,6 +89,47 @@ pub(crate) fn in_seconds(wait: Duration) -> Duration {
     Duration::from_secs(wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX))
 }
 
+/// To somebody whose message counts towards a budget that is spent.
+pub(crate) fn budget_spent(username: &str, whose: Whose) -> String {
+    let budget = match whose {
+        Whose::Person => "your budget",
+        Whose::Room => "this room's budget",
+        Whose::Agent => "the agent's budget",
+    };
+    format!(
+        "⚠️ {}, your message was not given to the agent: {budget} for today is used up. It is renewed at midnight.",
+        mention(username)
+    )
+}
+
+/// To the room of the turn that brought budgets near their end: a line for each. `username`: whose turn it was.
+pub(crate) fn budgets_low(username: &str, crossed: &[Crossed]) -> String {
+    let name = mention(username);
+    let lines: Vec<String> = crossed
+        .iter()
+        .map(|Crossed { whose, unit, percent }| {
+            let (budget, refused) = match whose {
+                Whose::Person => (format!("{name}'s budget"), "messages of theirs are"),
+                Whose::Room => ("this room's budget".to_owned(), "messages here are"),
+                Whose::Agent => ("the agent's budget".to_owned(), "messages for it are"),
+            };
+            let unit = match unit {
+                Unit::MicroUsd => "US dollars",
+                Unit::Tokens => "tokens",
+            };
+            if *percent < 100 {
+                format!(
+                    "⚠️ {percent} % of {budget} for today, in {unit}, is used up. When all of it is, {refused} not \
+                     answered until midnight."
+                )
+            } else {
+                format!("⚠️ All of {budget} for today, in {unit}, is used up: {refused} not answered until midnight.")
+            }
+        })
+        .collect();
+    lines.join("\n")
+}
+
 /// A person's name in a text. It is outside data: what could break the mention or the Markdown is left out.
 fn mention(username: &str) -> String {
     let plain = username.chars().filter(|c| c.is_alphanumeric() || matches!(c, '.' | '_' | '-')).take(64);
@@ -102,6 +144,25 @@ fn reference(session: &SessionId) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn budgets_are_told_by_whose_they_are() {
+        let crossed = |whose, unit, percent| Crossed { whose, unit, percent };
+        let all = [
+            crossed(Whose::Person, Unit::Tokens, 80),
+            crossed(Whose::Room, Unit::MicroUsd, 99),
+            crossed(Whose::Agent, Unit::Tokens, 130),
+        ];
+        insta::assert_snapshot!(budgets_low("alice", &all), @r"
+        ⚠️ 80 % of @alice's budget for today, in tokens, is used up. When all of it is, messages of theirs are not answered until midnight.
+        ⚠️ 99 % of this room's budget for today, in US dollars, is used up. When all of it is, messages here are not answered until midnight.
+        ⚠️ All of the agent's budget for today, in tokens, is used up: messages for it are not answered until midnight.
+        ");
+        insta::assert_snapshot!([Whose::Person, Whose::Agent].map(|whose| budget_spent("alice", whose)).join("\n"), @r"
+        ⚠️ @alice, your message was not given to the agent: your budget for today is used up. It is renewed at midnight.
+        ⚠️ @alice, your message was not given to the agent: the agent's budget for today is used up. It is renewed at midnight.
+        ");
+    }
 
     #[test]
     fn every_way_to_fail_has_the_words_that_users_know() {

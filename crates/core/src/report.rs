@@ -314,6 +314,7 @@ impl Control for Handle {
         let mut running_turns: Vec<_> =
             lock(&self.0.running).values().map(|turn| (turn.room.clone(), turn.since.elapsed())).collect();
         running_turns.sort();
+        let (budgets, budgets_left_out) = crate::budget::show(&self.0);
         Ok(StatusReport {
             uptime: self.0.started.elapsed(),
             watchers: lock(&self.0.watchers).iter().count(),
@@ -324,6 +325,8 @@ impl Control for Handle {
             running_turns,
             storage: self.0.store.write_trouble().map(|trouble| crate::upkeep::in_words(&trouble)),
             limits: self.0.limits.clone(),
+            budgets,
+            budgets_left_out,
         })
     }
 

@@ -106,6 +106,8 @@ impl Roster {
 
 #[cfg(test)]
 mod tests {
+    use acg_config::DayBudget;
+
     use super::*;
 
     fn sender(id: &str, username: &str) -> Sender {
@@ -113,7 +115,13 @@ mod tests {
     }
 
     fn roles() -> BTreeMap<Role, RoleConfig> {
-        let role = |base, may_approve| RoleConfig { base, may_approve, timeout: None, max_waiting: None };
+        let role = |base, may_approve| RoleConfig {
+            base,
+            may_approve,
+            timeout: None,
+            max_waiting: None,
+            budget: DayBudget::default(),
+        };
         [
             (Role::owner(), role(BaseRole::Owner, true)),
             (Role::guest(), role(BaseRole::Guest, false)),

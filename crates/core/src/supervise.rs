@@ -198,6 +198,10 @@ async fn probe(part: &AgentPart) -> bool {
     };
     let good = checked.is_ok();
     let before = lock(&part.checked).replace(checked.clone());
+    let silent = part.counts_money && checked.as_ref().is_ok_and(|info| !info.can.cost);
+    if silent && before.as_ref() != Some(&checked) {
+        warn!(agent = %name, "The agent does not tell what a turn costs: usd_per_day does not count its turns. Set tokens_per_day instead.");
+    }
     if let Err(reason) = &checked {
         if before.as_ref() == Some(&checked) {
             debug!(agent = %name, reason = %reason, "The agent still cannot be used.");

@@ -310,6 +310,7 @@ mod tests {
             context_files: vec![],
             online_notification: None,
             offline_notification: None,
+            budget: acg_config::DayBudget::default(),
         }
     }
 

@@ -115,6 +115,61 @@ pub struct StatusData {
     /// The limits in force; absent from a gateway that does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<LimitsLine>,
+    /// Budgets of today; absent where none is configured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<BudgetLine>,
+    /// How many more there are; absent if none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub budgets_left_out: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// One budget of today in the answer to `status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetLine {
+    /// Whose.
+    pub of: BudgetOf,
+    /// The agent's name, the room's, or the person's login name.
+    pub name: String,
+    /// The connector; absent for an agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connector: Option<String>,
+    /// What it is counted in.
+    pub unit: BudgetUnit,
+    /// How much is used up, as far as agents tell.
+    pub spent: u64,
+    /// How much may be.
+    pub limit: u64,
+    /// How many turns it counts.
+    pub turns: u64,
+    /// How many of them did not tell how much they took.
+    pub untold: u64,
+}
+
+/// Whose budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BudgetOf {
+    /// An agent's.
+    Agent,
+    /// A room's.
+    Room,
+    /// A person's.
+    Person,
+}
+
+/// What a budget is counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BudgetUnit {
+    /// Millionths of a US dollar.
+    MicroUsd,
+    /// Tokens, without those that were read from a cache.
+    Tokens,
 }
 
 /// One connector in the answer to `status`.
@@ -221,6 +276,9 @@ pub struct RefusedCounts {
     pub share_full: u64,
     /// The person sent more in a time than they may.
     pub rate_limited: u64,
+    /// A budget of the day was spent.
+    #[serde(default)]
+    pub budget_spent: u64,
     /// Said while nobody listened, and too old or too many to be answered one by one.
     pub missed: u64,
 }

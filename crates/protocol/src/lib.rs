@@ -8,8 +8,9 @@ pub mod answer;
 pub mod request;
 
 pub use answer::{
-    AgentLine, Answer, CollectLine, ConnectorFailure, ConnectorLine, ContextState, LimitsLine, LinkState,
-    QueueCounts, RateLine, RefusedCounts, RunningTurn, StatusData, Unconfirmed, WatcherLine,
+    AgentLine, Answer, BudgetLine, BudgetOf, BudgetUnit, CollectLine, ConnectorFailure, ConnectorLine,
+    ContextState, LimitsLine, LinkState, QueueCounts, RateLine, RefusedCounts, RunningTurn, StatusData,
+    Unconfirmed, WatcherLine,
 };
 pub use request::{MAX_REQUEST_BYTES, Request, RequestError, SendParams, WatcherParams};
 

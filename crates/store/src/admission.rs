@@ -117,6 +117,9 @@ pub(crate) fn refusal(
     conversation: ConversationId,
     limits: Admission,
 ) -> Result<Option<(Refusal, Option<Timestamp>)>, StoreError> {
+    if limits.budget_spent {
+        return Ok(Some((Refusal::BudgetSpent, None)));
+    }
     let (connector, sender) = (&message.key.connector, &message.sender.id);
     let rate = match limits.rate {
         // Taken for another agent of the room already: it is one message.

@@ -30,6 +30,7 @@ fn counts(connection: &Connection) -> Result<Counts, StoreError> {
         refused_queue_full: refused(Refusal::QueueFull)?,
         refused_share_full: refused(Refusal::ShareFull)?,
         refused_rate_limited: refused(Refusal::RateLimited)?,
+        refused_budget_spent: refused(Refusal::BudgetSpent)?,
         refused_missed: refused(Refusal::TooOld)? + refused(Refusal::TooMany)?,
         outbox_pending: outbox(PartState::Pending)?,
         outbox_failed: outbox(PartState::Failed)?,

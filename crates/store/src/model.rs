@@ -127,6 +127,8 @@ pub enum Refusal {
     ShareFull,
     /// The person has sent more in a time than they may.
     RateLimited,
+    /// What may be used up in a day is: the room's, the agent's or the person's.
+    BudgetSpent,
     /// Said while nobody listened, too long ago.
     TooOld,
     /// Said while nobody listened, with too many others after it.
@@ -142,6 +144,8 @@ pub struct Admission {
     pub share: u32,
     /// How much its sender may say on the connector.
     pub rate: Option<Rate>,
+    /// Whether it may not be answered today, whatever waits: a budget that it counts towards is spent.
+    pub budget_spent: bool,
 }
 
 /// How many messages may be sent in a time: so many at once, and then one more each time that its part of the time is
@@ -355,6 +359,8 @@ pub struct Counts {
     pub refused_share_full: u64,
     /// Of those, because the person sent too many in a time.
     pub refused_rate_limited: u64,
+    /// Of those, because a budget of the day was spent.
+    pub refused_budget_spent: u64,
     /// Of those, because nobody listened when they were said: too long ago, or too many.
     pub refused_missed: u64,
     /// Parts to be posted.

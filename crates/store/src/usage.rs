@@ -113,7 +113,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<UsageSum> {
     clippy::cast_sign_loss,
     reason = "`as` keeps to the bounds of u64"
 )]
-fn micros(dollars: f64) -> u64 {
+pub(crate) fn micros(dollars: f64) -> u64 {
     (dollars * 1_000_000.0).round() as u64
 }
 

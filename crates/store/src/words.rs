@@ -45,8 +45,8 @@ macro_rules! words {
 words! {
     InboxState { Waiting = "waiting", Running = "running", Done = "done", Refused = "refused", Withdrawn = "withdrawn" }
     Refusal {
-        QueueFull = "queue_full", ShareFull = "share_full", RateLimited = "rate_limited", TooOld = "too_old",
-        TooMany = "too_many",
+        QueueFull = "queue_full", ShareFull = "share_full", RateLimited = "rate_limited",
+        BudgetSpent = "budget_spent", TooOld = "too_old", TooMany = "too_many",
     }
     TurnState { Begun = "begun", Sent = "sent", Deferred = "deferred", Ended = "ended" }
     ApprovalState {

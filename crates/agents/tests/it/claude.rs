@@ -44,6 +44,7 @@ async fn claude_does_what_every_agent_must() {
         confine_read: Vec::new(),
         confine_write: Vec::new(),
         life: acg_config::Life::default(),
+        budget: acg_config::DayBudget::default(),
     };
     let mut environment: Vec<(OsString, OsString)> =
         setup.env.iter().map(|(name, value)| (name.into(), value.into())).collect();

@@ -56,6 +56,7 @@ impl Home {
             confine_read: Vec::new(),
             confine_write: Vec::new(),
             life: acg_config::Life::default(),
+            budget: acg_config::DayBudget::default(),
         };
         let mut environment: Vec<(OsString, OsString)> =
             self.env.iter().map(|(name, value)| (name.into(), value.into())).collect();

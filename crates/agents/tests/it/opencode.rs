@@ -62,6 +62,7 @@ impl Scene {
             confine_read: Vec::new(),
             confine_write: Vec::new(),
             life: acg_config::Life::default(),
+            budget: acg_config::DayBudget::default(),
         };
         let mut environment: Vec<_> =
             setup.env.iter().map(|(name, value)| (name.into(), value.into())).collect();

@@ -2,6 +2,8 @@
 //!
 //! The first lines are the Python program's, for scripts; what it could not tell comes after them.
 
+mod budgets;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -98,6 +100,9 @@ fn body(data: &StatusData, output: &Output) {
     if let Some(limits) = &data.limits {
         output.line(format_args!("Limits:   {}", limits_line(limits)));
     }
+    for line in budgets::lines(data) {
+        output.line(line);
+    }
     if let Some(trouble) = &data.storage {
         output.line(format_args!("Storage:  {} {}", output.tone(Tone::Bad, "✗"), printable(trouble)));
     }
@@ -120,6 +125,7 @@ fn reasons(refused: RefusedCounts) -> String {
         (refused.queue_full, "queue full"),
         (refused.share_full, "person's share full"),
         (refused.rate_limited, "rate limited"),
+        (refused.budget_spent, "budget spent"),
         (refused.missed, "missed"),
     ];
     let reasons: Vec<String> =

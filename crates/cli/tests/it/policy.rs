@@ -43,7 +43,7 @@ roles:
     inherits: owner
     may_approve: false
     allowed_tools: [{tool: Bash, params: 'systemctl status .*'}]
-    limits: {timeout: 10m, max_waiting: 3}
+    limits: {timeout: 10m, max_waiting: 3, budget: {usd_per_day: 2.5, tokens_per_day: 100000}}
 watchers:
   - room: general
   - room: quiet

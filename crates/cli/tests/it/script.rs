@@ -95,6 +95,40 @@ fn a_message_on_standard_input_is_answered_on_standard_output() {
 }
 
 #[test]
+fn a_budget_that_is_spent_is_said_in_the_room_and_shown_by_status() {
+    let home = configured(ONE);
+    let config = std::fs::read_to_string(home.root().join("config.yaml")).unwrap();
+    let budget = "working_directory: work\n    budget: {tokens_per_day: 1, usd_per_day: 0.5}\n";
+    home.write("config.yaml", &config.replace("working_directory: work\n", budget));
+    let mut link = Link::run(&home);
+    link.next("hello");
+    link.say(&message("m1", "hello there"));
+    assert_eq!(link.next("accepted")["result"], "new");
+    let mut posted = |words: &str| {
+        loop {
+            let post = link.next("post");
+            let posted = json!({"type": "posted", "id": post["id"]});
+            writeln!(link.stdin, "{posted}").unwrap();
+            if post["text"].as_str().unwrap().contains(words) {
+                return;
+            }
+        }
+    };
+    posted("⚠️ All of the agent's budget for today, in tokens, is used up");
+    link.say(&message("m2", "and again"));
+    assert_eq!(link.next("accepted")["result"], "refused");
+    let status = home.run(&["status"]).text();
+    let lines: Vec<&str> = status.lines().skip_while(|line| !line.starts_with("Budgets")).take(2).collect();
+    assert_eq!(lines, ["Budgets of today:", "  agent demo: 0.00 of 0.50 USD (0 %)"], "{status}");
+    assert!(status.contains("1 refused (1 budget spent)"), "{status}");
+    let budgets = home.run(&["status", "--json"]).json()["status"]["budgets"].clone();
+    assert_eq!(
+        (&budgets[1]["unit"], &budgets[1]["limit"], &budgets[1]["turns"]),
+        (&json!("tokens"), &json!(1), &json!(1))
+    );
+}
+
+#[test]
 fn a_gateway_without_a_terminal_has_nothing_to_talk_over() {
     let home = configured(ONE);
     assert_snapshot!(home.run(&["start"]).text(), @r"

@@ -7,6 +7,7 @@
     reason = "helpers of tests are tests too"
 )]
 
+mod budgets;
 mod dialects;
 mod entries;
 mod faults;

@@ -12,6 +12,7 @@ use acg_types::{
 use tracing::{debug, info, warn};
 
 use super::{ConnectorIntake, failed, refusal, stored};
+use crate::budget::Whose;
 use crate::connector::{Accepted, Inbound, Intake as _, IntakeError, Own};
 use crate::hub::lock;
 use crate::roster::Standing;
@@ -156,9 +157,9 @@ impl ConnectorIntake {
         let message = &inbound.message;
         let new = self.new_message(watcher, role, inbound);
         let new = self.with_planted_faults(new).await?;
-        let limits = self.limits(role);
         let now = self.hub.clock.now();
-        let word = self.word(message, limits, now);
+        let (limits, spent) = self.limits(watcher, role, message, now);
+        let word = self.word(message, limits, spent, now);
         let admitted =
             self.hub.store.admit(new, limits, inbound.cursor, now, refusal::since(now), word).await;
         let outcome = admitted.map_err(stored)?;
@@ -197,14 +198,23 @@ impl ConnectorIntake {
         Ok(new)
     }
 
-    /// What limits hold for somebody with this role.
-    pub(super) fn limits(&self, role: &Role) -> Admission {
+    /// What limits hold for a message that counts with this role, and whose budget of the day is spent, if one is.
+    pub(super) fn limits(
+        &self,
+        watcher: &Watcher,
+        role: &Role,
+        message: &IncomingMessage,
+        now: Timestamp,
+    ) -> (Admission, Option<Whose>) {
         let limits = &self.hub.limits;
-        Admission {
+        let spent = self.hub.budget_spent(watcher, &message.room.id, &message.sender, role, now);
+        let admission = Admission {
             depth: limits.max_queue_depth,
             share: self.hub.roles.get(role).and_then(|config| config.max_waiting).unwrap_or(0),
             rate: limits.rate_limit.map(|limit| Rate { messages: limit.messages, per: limit.per }),
-        }
+            budget_spent: spent.is_some(),
+        };
+        (admission, spent)
     }
 
     /// What is posted with a refusal, made only when there is one.
@@ -212,13 +222,16 @@ impl ConnectorIntake {
         &self,
         message: &IncomingMessage,
         limits: Admission,
+        spent: Option<Whose>,
         now: Timestamp,
     ) -> impl Fn(Refused) -> Vec<NewPart> + Send + 'static {
         let (connector, room, thread) = (self.name.clone(), message.room.id.clone(), message.thread.clone());
         let (sender, sent_at) = (message.sender.clone(), message.sent_at);
         let expires_at = self.hub.limits.reply_expires.map(|wait| now.after(wait));
         move |refused| {
-            let Some(text) = refusal::word(refused, &sender, limits, now, sent_at) else { return Vec::new() };
+            let Some(text) = refusal::word(refused, &sender, (limits, spent), now, sent_at) else {
+                return Vec::new();
+            };
             // Without a key nothing can be posted safely; the refusal is in the log and in the store all the same.
             let Ok(key) = acg_types::random::message_key() else { return Vec::new() };
             vec![NewPart {

@@ -39,6 +39,7 @@ impl ConnectorIntake {
         }
         let limits = &self.hub.limits;
         let verdicts = missed::judge(&ages, limits.backfill, limits.max_queue_depth, missed.found_at);
+        let now = self.hub.clock.now();
         let mut rows = Vec::new();
         let mut places = Vec::new();
         for ((at, takers), refusal) in candidates.iter().zip(verdicts) {
@@ -47,7 +48,8 @@ impl ConnectorIntake {
                 let message = self.new_message(watcher, role, inbound);
                 let message = self.with_planted_faults(message).await?;
                 // How fast its sender wrote does not count: nobody could tell them to write slower.
-                let limits = Admission { rate: None, ..self.limits(role) };
+                let (limits, _) = self.limits(watcher, role, &inbound.message, now);
+                let limits = Admission { rate: None, ..limits };
                 rows.push(MissedMessage { message, refusal, limits });
                 places.push(*at);
             }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use acg_store::{Admission, Refusal, Refused};
 use acg_types::{Sender, Timestamp};
 
+use crate::budget::Whose;
 use crate::notices;
 
 /// Refusals of one person that follow each other within this time are told once.
@@ -20,11 +21,11 @@ pub(super) fn since(now: Timestamp) -> Timestamp {
     now.before(ONE_BURST)
 }
 
-/// What is said about a refusal, if anything.
+/// What is said about a refusal, if anything. The limits come with whose budget is spent, if one is.
 pub(super) fn word(
     refused: Refused,
     sender: &Sender,
-    limits: Admission,
+    (limits, spent): (Admission, Option<Whose>),
     now: Timestamp,
     sent_at: Timestamp,
 ) -> Option<String> {
@@ -39,6 +40,7 @@ pub(super) fn word(
             Some(notices::too_fast(name, rate.messages, rate.per, until.since(sent_at)))
         }
         (Refusal::ShareFull, ..) => Some(notices::share_full(name, limits.share)),
+        (Refusal::BudgetSpent, ..) => spent.map(|whose| notices::budget_spent(name, whose)),
         (Refusal::QueueFull | Refusal::RateLimited, ..) => Some(notices::BUSY.to_owned()),
         // Of what was missed the room is told in one line, elsewhere.
         (Refusal::TooOld | Refusal::TooMany, ..) => None,
@@ -55,11 +57,11 @@ mod tests {
 
     fn said(refusal: Refusal, before: Option<Timestamp>, people: u32) -> Option<String> {
         let rate = Rate { messages: 20, per: Duration::from_mins(1) };
-        let limits = Admission { depth: 100, share: 3, rate: Some(rate) };
+        let limits = Admission { depth: 100, share: 3, rate: Some(rate), budget_spent: true };
         let sender = Sender { id: "A".into(), username: "alice".into(), display_name: None };
         let refused =
             Refused { refusal, before, people, until: Some(NOW.after(Duration::from_millis(2_500))) };
-        word(refused, &sender, limits, NOW, NOW)
+        word(refused, &sender, (limits, Some(Whose::Room)), NOW, NOW)
     }
 
     #[test]
@@ -67,6 +69,7 @@ mod tests {
         insta::assert_snapshot!(said(Refusal::QueueFull, None, 0).unwrap(), @"⚠️ Server busy — your message was dropped. Please retry.");
         insta::assert_snapshot!(said(Refusal::ShareFull, None, 0).unwrap(), @"⚠️ @alice, your message was dropped: 3 of yours wait here already, and no more may. Please wait for an answer.");
         insta::assert_snapshot!(said(Refusal::RateLimited, None, 0).unwrap(), @"⚠️ @alice, your message was dropped: you may send 20 in 60 seconds. Please try again in 3 seconds.");
+        insta::assert_snapshot!(said(Refusal::BudgetSpent, None, 0).unwrap(), @"⚠️ @alice, your message was not given to the agent: this room's budget for today is used up. It is renewed at midnight.");
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //! Owns the answer until it is committed: it exists only in memory until then.
 
 use acg_fault::{Plant, Point};
-use acg_store::{StoreError, TurnRecord};
-use acg_types::{EndReason, OutgoingKind, SessionId, ThreadId, TurnEnd, Usage};
+use acg_store::{Spent, StoreError, TurnRecord};
+use acg_types::{EndReason, OutgoingKind, SessionId, ThreadId, Timestamp, TurnEnd, Usage};
 use tracing::{debug, error, info, warn};
 
 use super::Turn;
@@ -33,22 +33,18 @@ pub(super) async fn end(
 ) -> Result<(), CoreError> {
     let hub = turn.hub;
     let place = place(turn);
+    let at = hub.clock.now();
+    let low = charge(turn, ending.usage.as_ref(), at);
     let mut parts = Vec::new();
-    for (kind, text) in preface.into_iter().chain(ending.texts) {
+    for (kind, text) in preface.into_iter().chain(ending.texts).chain(low) {
         parts.extend(hub.parts(&place, kind, &text, Some(turn.id))?);
     }
     if acg_fault::planted(Plant::OutboxOutOfOrder) {
         parts.reverse();
     }
     acg_fault::point(Point::TurnEnding);
-    let record = TurnRecord {
-        turn: turn.id,
-        outcome: ending.outcome,
-        usage: ending.usage,
-        session: None,
-        parts,
-        at: hub.clock.now(),
-    };
+    let record =
+        TurnRecord { turn: turn.id, outcome: ending.outcome, usage: ending.usage, session: None, parts, at };
     loop {
         match hub.store.end_turn(record.clone()).await {
             Ok(_) => break,
@@ -65,6 +61,19 @@ pub(super) async fn end(
     acg_fault::point(Point::TurnEnded);
     hub.wake_outbox(&place.connector, &place.room);
     Ok(())
+}
+
+/// Counts what a turn took towards today's budgets; what the room is told if one is near its end now.
+fn charge(turn: &Turn<'_>, usage: Option<&Usage>, at: Timestamp) -> Option<(OutgoingKind, String)> {
+    let message = &turn.message;
+    let room = &turn.conversation.key.room;
+    let spent = Spent::of(usage);
+    let crossed = turn.hub.charge(&turn.watcher, room, &message.sender, &message.role, spent, at);
+    if crossed.is_empty() {
+        return None;
+    }
+    warn!(watcher = %turn.watcher.name, from = %message.sender.username, budgets = ?crossed, "Budgets of today are near their end.");
+    Some((OutgoingKind::Notice, notices::budgets_low(&message.sender.username, &crossed)))
 }
 
 /// Where a turn's answer goes.

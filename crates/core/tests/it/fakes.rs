@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use acg_config::{
-    AgentConfig, BaseRole, Config, Confinement, ConnectorConfig, Dialect, Limits, Permissions, Person,
-    RoleConfig, SessionScope, WatchedRoom, WatcherConfig,
+    AgentConfig, BaseRole, Config, Confinement, ConnectorConfig, DayBudget, Dialect, Limits, Permissions,
+    Person, RoleConfig, SessionScope, WatchedRoom, WatcherConfig,
 };
 use acg_core::agent::{AgentBackend, AgentError, AgentInfo, AgentSession, Prompt, SessionSpec};
 use acg_core::connector::{
@@ -430,7 +430,13 @@ impl AgentSession for FakeSession {
             reason: EndReason::Completed,
             text: None,
             error: None,
-            usage: Some(Usage { input_tokens: 3, output_tokens: 2, ..Usage::default() }),
+            usage: Some(Usage {
+                input_tokens: 3,
+                output_tokens: 2,
+                // "cost 0.5": what the turn says it cost.
+                cost_usd: body.strip_prefix("cost ").and_then(|dollars| dollars.parse().ok()),
+                ..Usage::default()
+            }),
         };
         if let Some(path) = body.strip_prefix("read ") {
             let params = serde_json::json!({ "file_path": path });
@@ -641,7 +647,13 @@ pub(crate) async fn abandon(gateway: Gateway) {
 fn config(directory: &Path) -> Config {
     let policy =
         RolePolicy { rules: vec![acg_policy::Rule::new("read", None).unwrap()], ..RolePolicy::default() };
-    let role = |base, may_approve| RoleConfig { base, may_approve, timeout: None, max_waiting: None };
+    let role = |base, may_approve| RoleConfig {
+        base,
+        may_approve,
+        timeout: None,
+        max_waiting: None,
+        budget: DayBudget::default(),
+    };
     Config {
         source: directory.join("config.yaml"),
         dialect: Dialect::V01,
@@ -679,6 +691,7 @@ fn config(directory: &Path) -> Config {
             confine_read: vec![],
             confine_write: vec![],
             life: acg_config::Life::default(),
+            budget: DayBudget::default(),
         }],
         watchers: vec![WatcherConfig {
             name: "w".into(),
@@ -691,6 +704,7 @@ fn config(directory: &Path) -> Config {
             context_files: vec![],
             online_notification: None,
             offline_notification: None,
+            budget: DayBudget::default(),
         }],
         // Each message a turn of its own, but where a test is about the opposite.
         limits: Limits { collect: None, ..Limits::default() },

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use acg_core::connector::Link;
-use acg_core::handle::{ContextState, Limits, StatusReport, WatcherInfo};
+use acg_core::handle::{BudgetInfo, BudgetOf, BudgetUnit, ContextState, Limits, StatusReport, WatcherInfo};
 use acg_protocol as wire;
 
 pub(super) fn watcher(info: WatcherInfo) -> wire::WatcherLine {
@@ -64,6 +64,7 @@ pub(super) fn status(report: StatusReport, version: &str) -> wire::StatusData {
                 queue_full: report.counts.refused_queue_full,
                 share_full: report.counts.refused_share_full,
                 rate_limited: report.counts.refused_rate_limited,
+                budget_spent: report.counts.refused_budget_spent,
                 missed: report.counts.refused_missed,
             },
             outbox_pending: report.counts.outbox_pending,
@@ -83,6 +84,29 @@ pub(super) fn status(report: StatusReport, version: &str) -> wire::StatusData {
             .map(|(room, since)| wire::RunningTurn { room, for_ms: milliseconds(since) })
             .collect(),
         limits: Some(limits(&report.limits)),
+        budgets: report.budgets.into_iter().map(budget).collect(),
+        budgets_left_out: u64::try_from(report.budgets_left_out).unwrap_or(u64::MAX),
+    }
+}
+
+fn budget(info: BudgetInfo) -> wire::BudgetLine {
+    let (of, name, connector) = match info.of {
+        BudgetOf::Agent(name) => (wire::BudgetOf::Agent, name.to_string(), None),
+        BudgetOf::Room(connector, room) => (wire::BudgetOf::Room, room, Some(connector.to_string())),
+        BudgetOf::Person(connector, name) => (wire::BudgetOf::Person, name, Some(connector.to_string())),
+    };
+    wire::BudgetLine {
+        of,
+        name,
+        connector,
+        unit: match info.unit {
+            BudgetUnit::MicroUsd => wire::BudgetUnit::MicroUsd,
+            BudgetUnit::Tokens => wire::BudgetUnit::Tokens,
+        },
+        spent: info.spent,
+        limit: info.limit,
+        turns: info.turns,
+        untold: info.untold,
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use acg_core::agent::Abilities;
 use acg_core::connector::{Health, Link};
 use acg_core::handle::{
-    AgentInfoLine, CommandError, ConnectorInfo, ContextState, Control, Limits, SendRequest, StatusReport,
-    WatcherInfo,
+    AgentInfoLine, BudgetInfo, BudgetOf, BudgetUnit, CommandError, ConnectorInfo, ContextState, Control,
+    Limits, SendRequest, StatusReport, WatcherInfo,
 };
 use acg_store::Counts;
 use acg_types::{RoomId, SessionId, Timestamp};
@@ -134,6 +134,7 @@ impl Control for FakeControl {
                 refused_queue_full: 2,
                 refused_share_full: 0,
                 refused_rate_limited: 1,
+                refused_budget_spent: 0,
                 refused_missed: 0,
                 outbox_pending: 4,
                 outbox_failed: 5,
@@ -144,6 +145,15 @@ impl Control for FakeControl {
             running_turns: vec![("general".to_owned(), Duration::from_millis(1500))],
             storage: Some("disk full".to_owned()),
             limits: Limits::default(),
+            budgets: vec![BudgetInfo {
+                of: BudgetOf::Person("rc".into(), "alice".to_owned()),
+                unit: BudgetUnit::Tokens,
+                spent: 900,
+                limit: 1000,
+                turns: 2,
+                untold: 0,
+            }],
+            budgets_left_out: 0,
         })
     }
 

@@ -3,9 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
 use acg_protocol::{
-    AgentLine, Answer, CollectLine, ConnectorFailure, ConnectorLine, ContextState, LimitsLine, LinkState,
-    QueueCounts, RateLine, Request, RunningTurn, SendParams, StatusData, Unconfirmed, WatcherLine,
-    WatcherParams, to_line,
+    AgentLine, Answer, BudgetLine, BudgetOf, BudgetUnit, CollectLine, ConnectorFailure, ConnectorLine,
+    ContextState, LimitsLine, LinkState, QueueCounts, RateLine, Request, RunningTurn, SendParams, StatusData,
+    Unconfirmed, WatcherLine, WatcherParams, to_line,
 };
 use insta::assert_snapshot;
 
@@ -112,6 +112,29 @@ fn answers_on_the_wire() {
             rate_limit: Some(RateLine { messages: 20, per_ms: 60_000 }),
             collect: Some(CollectLine { messages: 50, characters: 20_000 }),
         }),
+        budgets: vec![
+            BudgetLine {
+                of: BudgetOf::Agent,
+                name: "claude".to_owned(),
+                connector: None,
+                unit: BudgetUnit::MicroUsd,
+                spent: 1_250_000,
+                limit: 5_000_000,
+                turns: 3,
+                untold: 1,
+            },
+            BudgetLine {
+                of: BudgetOf::Room,
+                name: "general".to_owned(),
+                connector: Some("rc".to_owned()),
+                unit: BudgetUnit::Tokens,
+                spent: 0,
+                limit: 1000,
+                turns: 0,
+                untold: 0,
+            },
+        ],
+        budgets_left_out: 2,
     };
     let lines = [
         line(&Answer::<()>::done()),
@@ -126,7 +149,7 @@ fn answers_on_the_wire() {
     {"ok":false,"error":"Unknown command: bogus"}
     {"ok":true,"data":[{"watcher_name":"w0","room_name":"general","connector":"rc","agent_name":"claude","session_id":"5f0c","paused":false,"active":true,"context_injection_state":"injected"},{"watcher_name":"w0","room_name":"general","connector":"rc","agent_name":"claude","session_id":null,"paused":false,"active":false,"context_injection_state":"not_started","trouble":"room not found"}]}
     {"ok":true,"data":[]}
-    {"ok":true,"data":{"version":"0.6.0","pid":42,"uptime_ms":3723000,"watchers":1,"connectors":[{"name":"rc","type":"rocketchat","link":"retrying","reason":"connection refused","account":null,"server_version":"6.5.3","version_note":null,"since":1700000000000}],"agents":[{"name":"claude","type":"claude","version":"2.1.0","can":["streaming","resume"],"trouble":null}],"queues":{"inbox_waiting":1,"inbox_running":0,"inbox_refused":0,"refused":{"queue_full":0,"share_full":0,"rate_limited":0,"missed":0},"outbox_pending":0,"outbox_failed":0,"outbox_ambiguous":0,"outbox_expired":0},"unconfirmed":[{"connector":"rc","username":"alice"}],"running_turns":[{"room":"general","for_ms":1500}],"limits":{"max_queue_depth":100,"max_concurrent_turns":8,"max_turns_per_room":4,"rate_limit":{"messages":20,"per_ms":60000},"collect":{"messages":50,"characters":20000}}}}
+    {"ok":true,"data":{"version":"0.6.0","pid":42,"uptime_ms":3723000,"watchers":1,"connectors":[{"name":"rc","type":"rocketchat","link":"retrying","reason":"connection refused","account":null,"server_version":"6.5.3","version_note":null,"since":1700000000000}],"agents":[{"name":"claude","type":"claude","version":"2.1.0","can":["streaming","resume"],"trouble":null}],"queues":{"inbox_waiting":1,"inbox_running":0,"inbox_refused":0,"refused":{"queue_full":0,"share_full":0,"rate_limited":0,"budget_spent":0,"missed":0},"outbox_pending":0,"outbox_failed":0,"outbox_ambiguous":0,"outbox_expired":0},"unconfirmed":[{"connector":"rc","username":"alice"}],"running_turns":[{"room":"general","for_ms":1500}],"limits":{"max_queue_depth":100,"max_concurrent_turns":8,"max_turns_per_room":4,"rate_limit":{"messages":20,"per_ms":60000},"collect":{"messages":50,"characters":20000}},"budgets":[{"of":"agent","name":"claude","unit":"micro_usd","spent":1250000,"limit":5000000,"turns":3,"untold":1},{"of":"room","name":"general","connector":"rc","unit":"tokens","spent":0,"limit":1000,"turns":0,"untold":0}],"budgets_left_out":2}}
     "#);
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns plain data, as [`super`], and adding it up.
 
-use acg_types::{AgentName, ConnectorName, Role, RoomId, Timestamp, UserId};
+use acg_types::{AgentName, ConnectorName, Role, RoomId, Timestamp, Usage, UserId};
 
 /// What the turns of a sum have in common.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,6 +60,34 @@ pub struct Spent {
 }
 
 impl Spent {
+    /// Those of one turn, as they are when it has been stored. `None`: it told nothing.
+    #[must_use]
+    pub fn of(usage: Option<&Usage>) -> Self {
+        let Some(usage) = usage else { return Self { turns: 1, ..Self::default() } };
+        let cost = usage.cost_usd.filter(|cost| cost.is_finite()).map(crate::usage::micros);
+        Self {
+            turns: 1,
+            told: 1,
+            priced: u64::from(cost.is_some()),
+            input_tokens: usage.input_tokens,
+            output_tokens: usage.output_tokens,
+            cache_read_tokens: usage.cache_read_tokens,
+            cache_write_tokens: usage.cache_write_tokens,
+            reasoning_tokens: usage.reasoning_tokens,
+            cost_micros: cost.unwrap_or(0),
+            duration_ms: usage.duration_ms.unwrap_or(0),
+        }
+    }
+
+    /// All tokens but those that were read from a cache, which cost next to nothing.
+    #[must_use]
+    pub fn tokens_but_cached(&self) -> u64 {
+        self.input_tokens
+            .saturating_add(self.output_tokens)
+            .saturating_add(self.cache_write_tokens)
+            .saturating_add(self.reasoning_tokens)
+    }
+
     /// Both together.
     #[must_use]
     pub fn and(self, other: Self) -> Self {

@@ -204,6 +204,32 @@ async fn a_rate_holds_over_rooms_and_a_restart_and_only_what_is_taken_uses_it_up
     assert_eq!((counts.inbox_refused, counts.refused_queue_full, counts.refused_rate_limited), (2, 1, 1));
 }
 
+/// Before all else: neither its place in the queue nor its sender's rate is used up.
+#[tokio::test]
+async fn a_message_over_a_spent_budget_is_refused_and_known_from_then_on() {
+    let store = Store::open_in_memory().unwrap();
+    let rate = Rate { messages: 1, per: std::time::Duration::from_secs(20) };
+    let limits = Admission { rate: Some(rate), ..Admission::default() };
+    let spent = Admission { budget_spent: true, ..limits };
+    let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let offer = async |id: &str, limits| {
+        let told = std::sync::Arc::clone(&told);
+        let word = move |refused: Refused| {
+            told.lock().unwrap().push((refused.refusal, refused.before));
+            Vec::new()
+        };
+        store.admit(of("r", id, "a", 1_000), limits, None, NOW, NOW, word).await.unwrap()
+    };
+    assert_eq!(refusal(offer("1", spent).await), Some(Refusal::BudgetSpent));
+    assert_eq!(refusal(offer("2", spent).await), Some(Refusal::BudgetSpent));
+    assert_eq!(*told.lock().unwrap(), [(Refusal::BudgetSpent, None), (Refusal::BudgetSpent, Some(NOW))]);
+    assert!(matches!(offer("1", limits).await, AcceptOutcome::Known(_, _, InboxState::Refused)));
+    assert_eq!(refusal(offer("3", limits).await), None);
+    assert!(matches!(offer("3", spent).await, AcceptOutcome::Known(_, _, InboxState::Waiting)));
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.inbox_refused, counts.refused_budget_spent, counts.inbox_waiting), (2, 2, 1));
+}
+
 #[tokio::test]
 async fn the_word_about_a_refusal_is_stored_with_it() {
     let store = Store::open_in_memory().unwrap();

@@ -146,3 +146,22 @@ async fn turns_from_before_reasoning_was_told_apart_count() {
     let spent = sums[0].spent;
     assert_eq!((spent.told, spent.reasoning_tokens, spent.cost_micros), (1, 0, 250_000));
 }
+
+/// What a turn is counted as when it ends is what the store sums up later.
+#[tokio::test]
+async fn figures_of_one_turn_are_those_that_are_stored() {
+    let store = Store::open_in_memory().unwrap();
+    for (id, usage) in [
+        ("1", Some(told(10, Some(0.123_456_7)))),
+        ("2", Some(told(1, Some(f64::NAN)))),
+        ("3", Some(told(1, Some(-1.0)))),
+        ("4", None),
+    ] {
+        let (turn, ..) = begun(&store, id, id).await;
+        end(&store, turn, usage.clone(), NOW.0).await;
+        let sums = store.usage(ALL).await.unwrap();
+        let stored = sums.iter().find(|sum| sum.key.room.as_str() == id).unwrap().spent;
+        assert_eq!(stored, Spent::of(usage.as_ref()), "{usage:?}");
+    }
+    assert_eq!(Spent::of(Some(&told(10, None))).tokens_but_cached(), 10 + 2 + 5 + 3);
+}

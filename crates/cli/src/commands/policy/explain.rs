@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Allowance, agent_named, allowances, configuration, role_of, watchers_of};
 use crate::args::{Common, ExplainArgs};
+use crate::commands::figures::{dollars, grouped};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::output::{Output, printable};
@@ -155,6 +156,12 @@ fn nature(config: &Config, role: &Role) -> String {
     }
     if let Some(max_waiting) = role_config.max_waiting {
         parts.push(format!("at most {max_waiting} waiting message(s)"));
+    }
+    if let Some(micros) = role_config.budget.micro_usd {
+        parts.push(format!("at most {} USD a day and person", dollars(micros)));
+    }
+    if let Some(tokens) = role_config.budget.tokens {
+        parts.push(format!("at most {} tokens a day and person", grouped(tokens)));
     }
     parts.join("; ")
 }

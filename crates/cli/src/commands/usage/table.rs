@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::sums::{Key, Line, Report};
 use crate::args::UsageBy;
+use crate::commands::figures::grouped;
 use crate::output::harmless;
 
 /// Longer names break the alignment of their own line only.
@@ -104,19 +105,6 @@ fn cost(spent: &Spent) -> String {
 /// With every digit.
 pub(super) fn exact_dollars(micros: u64) -> String {
     format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
-}
-
-/// Thousands apart.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() * 4 / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 fn time(spent: &Spent) -> String {
