@@ -17,13 +17,13 @@ pub(crate) fn read(entry: &Section<'_>) -> DayBudget {
         return DayBudget::default();
     }
     let section = entry.section("budget");
-    let micro_usd = section.f64("usd_per_day").and_then(|dollars| match micros(dollars) {
-        Some(micros) => Some(micros),
-        None => {
+    let micro_usd = section.f64("usd_per_day").and_then(|dollars| {
+        let micros = micros(dollars);
+        if micros.is_none() {
             let message = "'usd_per_day' must be at least 0.000001, and at most 1000000000.";
             section.error("usd_per_day", message, Some("leave the key out for no limit"));
-            None
         }
+        micros
     });
     // Its bounds are those of the table of keys.
     DayBudget { micro_usd, tokens: section.u64("tokens_per_day") }

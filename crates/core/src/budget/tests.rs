@@ -195,8 +195,8 @@ fn budgets() -> impl Strategy<Value = [DayBudget; 3]> {
 }
 
 fn case(turn: &Turn, budgets: [DayBudget; 3]) -> (Case, Spent, Timestamp) {
-    let (user, room, agent, cost, used, minutes) = *turn;
-    let case = Case::new(&format!("u{user}"), &format!("r{room}"), &format!("a{agent}"), budgets);
+    let (person, room, agent, cost, used, minutes) = *turn;
+    let case = Case::new(&format!("u{person}"), &format!("r{room}"), &format!("a{agent}"), budgets);
     (case, took(cost, used), Timestamp(NOON.0 + i64::from(minutes) * 60_000))
 }
 

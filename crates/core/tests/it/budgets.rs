@@ -72,7 +72,7 @@ async fn a_spent_budget_refuses_politely_and_once_until_the_next_day() {
         turns: 2,
         untold: 0,
     };
-    assert_eq!(status.budgets, [expected.clone()]);
+    assert_eq!(status.budgets, std::slice::from_ref(&expected));
     home.clock.forward(Duration::from_hours(24));
     let status = gateway.control().status().await.unwrap();
     assert_eq!(status.budgets, [BudgetInfo { spent: 0, turns: 0, ..expected }]);
