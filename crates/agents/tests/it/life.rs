@@ -62,6 +62,7 @@ fn scene(per_turn: bool, megabytes: Option<u64>) -> Scene {
         confine_read: Vec::new(),
         confine_write: Vec::new(),
         life: Life { warm: 0, max_memory: megabytes.map(|megabytes| megabytes << 20) },
+        budget: acg_config::DayBudget::default(),
     };
     let parts = BuildParts {
         launcher: env!("CARGO_BIN_EXE_acg-launch").into(),
