@@ -3,6 +3,7 @@
 //! Owns processes and wire frames. Must never decide whether a tool may run: every question goes to the core,
 //! and whatever is asked outside a turn, late, or in an unknown form is refused here.
 
+mod acp;
 pub mod claude;
 pub mod codex;
 mod demo;

@@ -8,6 +8,7 @@ use acg_config::{AgentConfig, Kind};
 use acg_core::agent::AgentBackend;
 use acg_types::AgentName;
 
+use crate::acp::{self, AcpBackend, AcpSettings, GenericProgram, Limits};
 use crate::claude::{ArgError, ClaudeBackend, ClaudeKind, ClaudeSettings};
 use crate::codex::{CodexBackend, CodexKind, CodexSettings};
 use crate::demo::{DemoBackend, DemoKind, DemoSettings};
@@ -55,7 +56,10 @@ pub enum BuildError {
 
 /// Every agent type, for the configuration.
 pub fn kinds() -> Vec<&'static dyn Kind> {
-    vec![&ClaudeKind, &CodexKind, &DemoKind, &OpenCodeKind, &ScriptKind]
+    let mut kinds: Vec<&'static dyn Kind> =
+        vec![&acp::ACP_KIND, &ClaudeKind, &CodexKind, &DemoKind, &OpenCodeKind, &ScriptKind];
+    kinds.extend(acp::preset_kinds());
+    kinds
 }
 
 /// The backend of one configured agent. Starts nothing yet.
@@ -88,6 +92,13 @@ pub fn build(config: &AgentConfig, parts: BuildParts) -> Result<Arc<dyn AgentBac
             let settings = config.settings.as_ref().and_then(|settings| settings.get::<ScriptSettings>());
             let settings = settings.ok_or(BuildError::NoSettings(agent))?.clone();
             Ok(Arc::new(ScriptBackend::new(config, settings, parts)))
+        }
+        kind if kind == "acp" || acp::preset(kind).is_some() => {
+            let settings = config.settings.as_ref().and_then(|settings| settings.get::<AcpSettings>());
+            let settings = settings.ok_or(BuildError::NoSettings(agent))?.clone();
+            let limits =
+                Limits { max_processes: settings.max_processes, idle_timeout: settings.idle_timeout };
+            Ok(Arc::new(AcpBackend::new(GenericProgram::new(config, settings, parts), limits)))
         }
         kind => Err(BuildError::UnknownKind { agent, kind: kind.to_owned() }),
     }
