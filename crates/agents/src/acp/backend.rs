@@ -195,8 +195,7 @@ fn abilities(hello: &Hello, dialect: &dyn Dialect) -> Abilities {
         images: hello.images,
         files: true,
         models: hello.models,
-        // Only told with the first usage.
-        cost: false,
+        cost: dialect.costs(),
         // Such as it has are its own: what they do need not be asked about.
         mcp: false,
         questions: false,

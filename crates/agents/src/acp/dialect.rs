@@ -61,6 +61,11 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync + 'static {
         true
     }
 
+    /// Whether it says what a turn has cost. What one says of whom that is not known is not taken.
+    fn costs(&self) -> bool {
+        false
+    }
+
     /// What to do if the program wants somebody to log in. The gateway never does that itself.
     fn login(&self) -> String;
 }

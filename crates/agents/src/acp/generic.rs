@@ -31,6 +31,7 @@ use crate::registry::BuildParts;
 #[derive(Debug)]
 pub(crate) struct Generic {
     files: bool,
+    costs: bool,
     login: String,
 }
 
@@ -70,6 +71,10 @@ impl Dialect for Generic {
 
     fn files(&self) -> bool {
         self.files
+    }
+
+    fn costs(&self) -> bool {
+        self.costs
     }
 
     fn login(&self) -> String {
@@ -226,8 +231,9 @@ impl Program for GenericProgram {
             serves: Some(Registration { lineage: self.lineage.clone(), serves }),
         };
         let files = self.preset.is_none_or(|preset| preset.files);
+        let costs = self.preset.is_some_and(|preset| preset.costs);
         let opening = Opening {
-            dialect: Arc::new(Generic { files, login: self.login() }),
+            dialect: Arc::new(Generic { files, costs, login: self.login() }),
             cwd: self.cwd.to_string_lossy().into_owned(),
             context: spec.context.clone().filter(|context| !context.trim().is_empty()),
             model: self.settings.model.clone(),

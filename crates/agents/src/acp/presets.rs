@@ -18,6 +18,8 @@ pub(crate) struct Preset {
     pub(crate) mode: Option<&'static str>,
     /// Whether it reads and writes text files through us, if it wants to.
     pub(crate) files: bool,
+    /// Whether it says what a turn has cost, as far as that is known.
+    pub(crate) costs: bool,
     /// How to get it.
     pub(crate) install: &'static str,
     /// How to log in.
@@ -32,7 +34,7 @@ const fn preset(
     (command, args): (&'static str, &'static [&'static str]),
     (install, login): (&'static str, &'static str),
 ) -> Preset {
-    Preset { kind, word, command, args, env: &[], mode: None, files: true, install, login }
+    Preset { kind, word, command, args, env: &[], mode: None, files: true, costs: false, install, login }
 }
 
 /// Every preset, by name.
@@ -51,7 +53,7 @@ pub(crate) static PRESETS: &[Preset] = &[
     preset(("junie", "Junie"), ("junie", &["--acp=true"]), ("see https://junie.jetbrains.com", "junie")),
     preset(("kimi", "Kimi"), ("kimi", &["acp"]), ("see https://moonshotai.github.io/kimi-cli/", "kimi login")),
     // Measured, 1.18.33. It sends each change of a file once more through us if it may, after it made it itself.
-    Preset { files: false, env: &[("OPENCODE_CONFIG_CONTENT", OPENCODE_ASKS)], ..preset(("opencode-acp", "OpenCode"), ("opencode", &["acp"]), ("npm install -g opencode-ai", "opencode auth login")) },
+    Preset { files: false, costs: true, env: &[("OPENCODE_CONFIG_CONTENT", OPENCODE_ASKS)], ..preset(("opencode-acp", "OpenCode"), ("opencode", &["acp"]), ("npm install -g opencode-ai", "opencode auth login")) },
     preset(("qoder", "Qoder"), ("qodercli", &["--acp"]), ("npm install -g @qoder-ai/qodercli", "qodercli, then /login")),
     preset(("qwen", "Qwen Code"), ("qwen", &["--acp"]), ("npm install -g @qwen-code/qwen-code", "qwen, then /auth")),
     preset(("vibe", "Mistral Vibe"), ("vibe-acp", &[]), ("see https://mistral.ai/products/vibe", "vibe --setup")),

@@ -356,7 +356,7 @@ impl Machine {
             self.context_told = true;
         }
         let cost = turn.cost_before.zip(self.cost).map(|(before, now)| now - before);
-        if let Some(cost) = cost.filter(|cost| *cost > 0.0) {
+        if let Some(cost) = cost.filter(|cost| *cost > 0.0 && self.opening.dialect.costs()) {
             usage.get_or_insert_default().cost_usd = Some(cost);
         }
         effects.push(Effect::Event(AgentEvent::End(TurnEnd { reason, text: None, error, usage })));

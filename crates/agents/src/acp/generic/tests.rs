@@ -54,7 +54,7 @@ fn asks(call: &str) -> Result<Asked, String> {
     );
     match wire::read(line.as_bytes()) {
         Ok(Frame::Ask { call, .. }) => {
-            Ok(Generic { files: false, login: String::new() }.asked(&"goose".into(), &call))
+            Ok(Generic { files: false, costs: false, login: String::new() }.asked(&"goose".into(), &call))
         }
         other => Err(format!("{other:?}")),
     }
