@@ -57,7 +57,7 @@ pub enum BuildError {
 /// Every agent type, for the configuration.
 pub fn kinds() -> Vec<&'static dyn Kind> {
     let mut kinds: Vec<&'static dyn Kind> =
-        vec![&acp::ACP_KIND, &ClaudeKind, &CodexKind, &DemoKind, &OpenCodeKind, &ScriptKind];
+        vec![&ClaudeKind, &CodexKind, &DemoKind, &OpenCodeKind, &ScriptKind, &acp::ACP_KIND];
     kinds.extend(acp::preset_kinds());
     kinds
 }

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use acg_types::AgentName;
 
+<<<<<<< HEAD
 use crate::budget;
 use crate::connectors::{check_name, find_type, settings};
+=======
+use crate::connectors::{Found, check_name, find_type, settings};
 use crate::context::Context;
 use crate::diagnostic::DiagnosticKind;
 use crate::keys;
@@ -154,8 +157,8 @@ fn entry(
     let confine_read = section.paths("confine_read").unwrap_or_default();
     let confine_write = section.paths("confine_write").unwrap_or_default();
     check_lifetime(section);
-    found?;
-    Some(AgentConfig {
+    let found = found?;
+    let agent = AgentConfig {
         name: AgentName::new(name),
         kind: kind?,
         served,
@@ -173,7 +176,14 @@ fn entry(
         confine_write,
         life: life(section),
         budget: budget::read(section),
-    })
+    };
+    if let Found::Served(kind) = found {
+        for fault in kind.faults(&agent) {
+            section.error(fault.key, &fault.message, Some(&fault.help));
+        }
+    }
+    Some(agent)
+>>>>>>> 80f1315 (Name the agents that speak the Agent Client Protocol, and say who may use them)
 }
 
 fn life(section: &Section<'_>) -> Life {

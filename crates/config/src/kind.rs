@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::model::Settings;
+use crate::model::{AgentConfig, Settings};
 use crate::section::Section;
 
 /// The form of a value.
@@ -118,6 +118,23 @@ pub trait Kind: Sync {
     /// Reads the type's own keys from one entry, templates and `$NAME` already worked in. What is wrong is said
     /// through `section`; then the answer is dropped, so `None` need only be given where nothing can be made.
     fn parse(&self, section: &mut Section<'_>) -> Option<Settings>;
+
+    /// What is wrong with an agent's entry as a whole: who may use it, and how it is held. Asked once all of it was read.
+    fn faults(&self, agent: &AgentConfig) -> Vec<Fault> {
+        let _ = agent;
+        Vec::new()
+    }
+}
+
+/// What is wrong with an entry as a whole: an error of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The key that it is told at.
+    pub key: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub help: String,
 }
 
 impl fmt::Debug for dyn Kind {

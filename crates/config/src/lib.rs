@@ -33,7 +33,7 @@ mod yaml;
 
 pub use diagnostic::{Diagnostic, DiagnosticKind};
 pub use example::example;
-pub use kind::{Key, Kind, Kinds, Shape};
+pub use kind::{Fault, Key, Kind, Kinds, Shape};
 pub use load::{LoadRequest, Loaded, load, parse_settings};
 pub use model::*;
 pub use naming::watcher_name;

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use acg_config::{Key, Kind, Section, Settings, Shape};
+use acg_config::{AgentConfig, Fault, Key, Kind, Section, Settings, Shape};
 
 use super::env;
+use super::generic::may_run_everything;
 use super::presets::{PRESETS, Preset};
 
 /// `type: acp`, or a preset's type.
@@ -144,6 +145,24 @@ impl Kind for AcpKind {
             env: given,
         })))
     }
+
+    fn faults(&self, agent: &AgentConfig) -> Vec<Fault> {
+        let settings = agent.settings.as_ref().and_then(|settings| settings.get::<AcpSettings>());
+        let asks = settings.is_none_or(|settings| settings.ask_everything);
+        if asks || agent.policies.values().any(|policy| may_run_everything(policy)) {
+            return Vec::new();
+        }
+        vec![Fault {
+            key: "ask_everything",
+            message: format!(
+                "no role may use agent '{}': what such a program calls its tools is not dependable, so that needs a role \
+                 that may run every tool.",
+                agent.name
+            ),
+            help: "set 'ask_everything: true' to have people asked about everything that it asks about"
+                .to_owned(),
+        }]
+    }
 }
 
 #[cfg(test)]
@@ -196,6 +215,39 @@ mod tests {
             env: [("MINE".to_owned(), "x".to_owned())].into(),
         };
         assert_eq!(settings, Some(expected));
+    }
+
+    #[test]
+    fn an_agent_that_nobody_may_use_is_a_fault() {
+        use acg_config::{Confinement, Permissions, SessionScope};
+        use acg_policy::{Otherwise, RolePolicy};
+        use acg_types::Role;
+
+        let faults = |text: &str, otherwise| {
+            let (settings, _) = acg_config::parse_settings(&ACP_KIND, text, Path::new("/"), &|_| None);
+            let owner = RolePolicy { otherwise, ..RolePolicy::default() };
+            let agent = AgentConfig {
+                name: "a".into(),
+                kind: "acp".into(),
+                served: true,
+                settings,
+                working_directory: "/".into(),
+                session_prefix: String::new(),
+                context_files: Vec::new(),
+                timeout: Duration::from_secs(1),
+                permissions: Permissions::default(),
+                policies: [(Role::owner(), Arc::new(owner)), (Role::guest(), Arc::default())].into(),
+                session_scope: SessionScope::Room,
+                guest_inherits: false,
+                confinement: Confinement::Guests,
+                confine_read: Vec::new(),
+                confine_write: Vec::new(),
+            };
+            ACP_KIND.faults(&agent).len()
+        };
+        assert_eq!(faults("command: x\n", Otherwise::Ask), 1);
+        assert_eq!(faults("command: x\n", Otherwise::OwnSettings), 0);
+        assert_eq!(faults("command: x\nask_everything: true\n", Otherwise::Ask), 0);
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl Dialect for Generic {
 }
 
 /// Whether the role may run every tool with every input, so that it does not matter what a tool is called.
-fn may_run_everything(policy: &RolePolicy) -> bool {
+pub(crate) fn may_run_everything(policy: &RolePolicy) -> bool {
     policy.everything
         || policy.otherwise == Otherwise::OwnSettings
         || policy.rules.iter().any(|rule| rule.allows_everything() == Some("any tool with any input"))

@@ -16,8 +16,8 @@ use acg_types::{AgentEvent, ConversationId, Decision, EndReason, Role, SessionId
 use serde_json::{Value, json};
 
 use crate::conformance::{
-    PATIENCE, Seen, Subject, Traits, answers, api_errors, attachment, cancelled, denied, killed, next,
-    probe, reported, room, stalled, turn,
+    PATIENCE, Seen, Subject, Traits, answers, attachment, cancelled, denied, killed, next, probe, reported,
+    room, stalled, turn,
 };
 use crate::kit::{everything, only, processes, until, write};
 use crate::table::{Row, agrees};
@@ -121,7 +121,8 @@ fn is_at(pid: i32, program: &str, home: &Path) -> bool {
 
 /// A rule for what the program calls its tool, as far as that is worth something: the role may ask for all else.
 async fn allowed(subject: &Subject) -> String {
-    let policy = Arc::new(RolePolicy { rules: vec![Rule::new(".*", None).unwrap()], ..RolePolicy::default() });
+    let policy =
+        Arc::new(RolePolicy { rules: vec![Rule::new(".*", None).unwrap()], ..RolePolicy::default() });
     let mut spec = subject.spec(None);
     spec.policy = Arc::clone(&policy);
     let mut session = subject.open(spec).await;
@@ -141,6 +142,27 @@ async fn approved(subject: &Subject) -> String {
     assert_eq!(call.params["input"]["command"], "echo did > approved && cat approved");
     assert!(seen.started > 0 && seen.text.contains("did") && subject.has("approved"), "{seen:?}");
     "runs, asked about once".into()
+}
+
+/// It repeats what failed for ever, and does not tell: the turn's deadline ends that.
+async fn api_errors(subject: &Subject) -> Vec<Row> {
+    let mut session = subject.open(subject.spec(None)).await;
+    let seen = turn(&mut session, &"hi [[error:401]]".into(), |_, _| no("none")).await.unwrap();
+    assert_eq!(seen.end.reason, EndReason::Unauthorised, "{seen:?}");
+    assert!(seen.end.error.is_some(), "{seen:?}");
+    let mut rows = vec![("API error 401", "unauthorised".to_owned())];
+    for (code, name) in [(429, "API error 429"), (500, "API error 500")] {
+        let mut session = subject.open(subject.spec(None)).await;
+        let prompt = format!("hi [[error:{code}]]");
+        session.prompt(&prompt.as_str().into()).await.unwrap();
+        let asked = || subject.model.requests().iter().filter(|request| request.prompt() == prompt).count();
+        until("it to try again", || (asked() > 1).then_some(())).await;
+        session.cancel().await;
+        let end = next(&mut session).await.unwrap();
+        assert!(matches!(&end, AgentEvent::End(end) if end.reason == EndReason::Cancelled), "{end:?}");
+        rows.push((name, "tried again until the turn's deadline".to_owned()));
+    }
+    rows
 }
 
 /// A role that may not run every tool does not get to use it at all.
@@ -312,7 +334,11 @@ async fn files_are_read_and_written_within_the_working_directory() {
         (format!("write {}", at("ws/other").display()), no("the moon"), "no: refused: the moon"),
     ] {
         let seen = turn(&mut session, &prompt.as_str().into(), |_, _| decision.clone()).await.unwrap();
-        assert_eq!((seen.text.as_str(), seen.asked.len(), seen.asked[0].1), (said, 1, true), "{prompt}: {seen:?}");
+        assert_eq!(
+            (seen.text.as_str(), seen.asked.len(), seen.asked[0].1),
+            (said, 1, true),
+            "{prompt}: {seen:?}"
+        );
     }
     assert_eq!(std::fs::read_to_string(at("ws/new")).unwrap(), "by the agent");
     assert!(!at("ws/other").exists());
@@ -334,7 +360,8 @@ async fn files_are_read_and_written_within_the_working_directory() {
 async fn a_question_without_its_input_is_part_of_one() {
     let fake = Fake::new("chatty", &json!({"mode": "ask"}));
     let mut session = fake.open().await;
-    let seen = turn(&mut session, &"ask".into(), |_, whole| if whole { Decision::Allow } else { no("part") }).await;
+    let seen =
+        turn(&mut session, &"ask".into(), |_, whole| if whole { Decision::Allow } else { no("part") }).await;
     assert_eq!(seen.unwrap().text, "n");
     let seen = turn(&mut session, &"mode".into(), yes).await.unwrap();
     assert_eq!(seen.text, "ask", "it was put into the mode");

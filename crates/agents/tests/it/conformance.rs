@@ -185,7 +185,7 @@ pub(crate) async fn probe(subject: &Subject) -> (String, Abilities) {
 }
 
 /// What the running program said of itself.
-fn reported(can: Abilities) -> Vec<Row> {
+pub(crate) fn reported(can: Abilities) -> Vec<Row> {
     vec![
         ("it reports: streaming", yes(can.streaming)),
         ("it reports: resume", yes(can.resume)),

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may stop them")]
 
+mod acp;
 mod bad_programs;
 mod claude;
 mod closed;
