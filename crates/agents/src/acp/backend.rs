@@ -153,8 +153,8 @@ impl AcpBackend {
         key: Key,
         lease: crate::kit::pool::Lease<Key>,
     ) -> Box<dyn AgentSession> {
-        let (shelf, place) = (Arc::clone(&self.shelf), Arc::clone(&self.place));
-        Box::new(AcpSession::new(id, (process, key), lease, shelf, place))
+        let hands = (Arc::clone(&self.shelf), Arc::clone(&self.place));
+        Box::new(AcpSession::new(id, (process, key), lease, hands))
     }
 
     /// A new session, whose id the program chooses.

@@ -171,8 +171,8 @@ mod tests {
 
     use super::*;
 
-    fn parse(kind: &AcpKind, text: &str) -> (Option<AcpSettings>, Vec<String>) {
-        let (settings, found) = acg_config::parse_settings(kind, text, Path::new("/"), &|_| None);
+    fn parse(kind: AcpKind, text: &str) -> (Option<AcpSettings>, Vec<String>) {
+        let (settings, found) = acg_config::parse_settings(&kind, text, Path::new("/"), &|_| None);
         let settings = settings.and_then(|settings| settings.get::<AcpSettings>().cloned());
         (settings, found.into_iter().map(|diagnostic| diagnostic.to_string()).collect())
     }
@@ -183,14 +183,14 @@ mod tests {
 
     #[test]
     fn a_preset_needs_nothing_more() {
-        let (settings, found) = parse(&preset("goose"), "{}");
+        let (settings, found) = parse(preset("goose"), "{}");
         assert_eq!(found, [""; 0]);
         let settings = settings.unwrap();
         assert_eq!((settings.command.as_str(), settings.args), ("goose", vec!["acp".to_owned()]));
         assert_eq!((settings.ask_everything, settings.model, settings.mode), (false, None, None));
-        let (settings, _) = parse(&preset("codex-acp"), "{}");
+        let (settings, _) = parse(preset("codex-acp"), "{}");
         assert_eq!(settings.unwrap().mode.as_deref(), Some("read-only"));
-        let (settings, _) = parse(&preset("codex-acp"), "{mode: agent, command: /opt/x, args: []}");
+        let (settings, _) = parse(preset("codex-acp"), "{mode: agent, command: /opt/x, args: []}");
         let settings = settings.unwrap();
         assert_eq!((settings.mode.as_deref(), settings.command.as_str()), (Some("agent"), "/opt/x"));
         assert!(settings.args.is_empty());
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let (settings, found) = parse(
-            &ACP_KIND,
+            ACP_KIND,
             "command: x\nargs: [a, b]\nask_everything: true\nmodel: m\nmode: o\nidle_timeout: 90s\nmax_processes: 3\n\
              env:\n  MINE: x\n",
         );
@@ -252,9 +252,9 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_opens_a_door_is_told() {
-        let (settings, found) = parse(&ACP_KIND, "{}");
+        let (settings, found) = parse(ACP_KIND, "{}");
         assert_eq!((settings, found.len()), (None, 1), "{found:?}");
-        let (settings, found) = parse(&ACP_KIND, "command: x\nenv:\n  LD_PRELOAD: /x\n");
+        let (settings, found) = parse(ACP_KIND, "command: x\nenv:\n  LD_PRELOAD: /x\n");
         assert_eq!(settings, None);
         assert!(found[0].contains("'LD_PRELOAD' may not be set"), "{found:?}");
     }

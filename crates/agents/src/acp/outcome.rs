@@ -78,7 +78,14 @@ fn in_data(data: &Value, depth: u8) -> Option<EndReason> {
 /// Whether an error says that the session is not known; `None`: it may mean anything.
 pub(crate) fn is_unknown_session(error: &RpcError) -> Option<bool> {
     let said = format!("{} {}", error.message, error.data).to_lowercase();
-    let words = ["not found", "unknown session", "no such session", "no conversation", "does not exist"];
+    let words = [
+        "not found",
+        "invalid session",
+        "unknown session",
+        "no such session",
+        "no conversation",
+        "does not exist",
+    ];
     match error.code {
         NOT_FOUND => Some(true),
         AUTH_REQUIRED => Some(false),
@@ -156,6 +163,7 @@ mod tests {
             (-32002, "Resource not found", Some(true)),
             (-32602, "Invalid params: session not found: x", Some(true)),
             (-32603, "Session x does not exist", Some(true)),
+            (-32603, "Invalid session identifier \"x\".", Some(true)),
             (-32603, "Internal error", None),
             (-32602, "cwd is missing", None),
             (-32000, "Authentication required", Some(false)),

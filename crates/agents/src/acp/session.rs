@@ -41,8 +41,7 @@ impl AcpSession {
         id: SessionId,
         process: (Process, Key),
         lease: Lease<Key>,
-        shelf: Arc<Shelf>,
-        place: Arc<Place>,
+        (shelf, place): (Arc<Shelf>, Arc<Place>),
     ) -> Self {
         Self { id, process: Some(process), lease: Some(lease), shelf, place, running: false, ended: None }
     }
@@ -83,7 +82,7 @@ impl AgentSession for AcpSession {
                 Ok(Ok(files)) => self.shelf.give(files),
                 // They are named in the text all the same.
                 Ok(Err(_)) | Err(_) => {
-                    tracing::warn!(session = %self.id, "a prompt's files could not be read in time")
+                    tracing::warn!(session = %self.id, "a prompt's files could not be read in time");
                 }
             }
         }

@@ -416,7 +416,7 @@ impl Machine {
         if !self.opening.dialect.files() {
             return vec![Effect::Send(wire::refuse(&id, -32601, "this client does not do that"))];
         }
-        let (agent, shelf) = (self.agent.clone(), Arc::clone(&self.shelf));
+        let (agent, wishes) = (self.agent.clone(), Arc::clone(&self.shelf));
         let name = format!("{}/{id}", self.name);
         let Some(turn) = self.turn_of(session).filter(|turn| !turn.cancelled) else {
             return refused(&id, "no turn of this session's runs");
@@ -433,7 +433,7 @@ impl Machine {
             }
             FileCall::Write { path, content } => ("Write", json!({"file_path": path, "content": content})),
         };
-        shelf.want(&name, file);
+        wishes.want(&name, file);
         turn.questions.insert(name.clone(), Question { id, kind: Kind::File });
         let call = ToolCall::new(agent, tool, params, None);
         let permission = AgentEvent::Permission { id: name, call, whole: true, deferrable: false };

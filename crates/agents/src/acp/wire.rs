@@ -223,7 +223,7 @@ fn asked(id: Value, method: &str, params: Value, line: &[u8]) -> Frame {
             };
             let mut call = updated(request.tool_call);
             if let Some(input) = &mut call.input {
-                input.text = raw.params.tool_call.raw_input.map_or("", RawValue::get).to_owned();
+                raw.params.tool_call.raw_input.map_or("", RawValue::get).clone_into(&mut input.text);
             }
             let by_kind = |kind| {
                 let mut options = request.options.iter().filter(|option| option.kind == kind);

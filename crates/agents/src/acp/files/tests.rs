@@ -104,7 +104,7 @@ fn a_file_is_written_whole_and_keeps_its_mode() {
     assert_eq!(mode & 0o777, 0o700);
     let left: Vec<_> =
         std::fs::read_dir(scene.path("ws")).unwrap().map(|it| it.unwrap().file_name()).collect();
-    assert!(!left.iter().any(|name| name.to_str().unwrap().ends_with(".tmp")), "{left:?}");
+    assert!(!left.iter().any(|name| name.to_str().unwrap().starts_with(".acg-")), "{left:?}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The machine against recorded sessions of four programs, and against frames that no honest program sends.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 use serde_json::json;
@@ -142,6 +142,8 @@ struct Replay {
     asked: HashMap<u64, (String, Option<(usize, u64)>)>,
     /// Open questions, by the program's id.
     questions: HashMap<String, (usize, PermissionId)>,
+    /// Options that allow something for once.
+    allows: HashSet<String>,
     said: String,
     quiet: bool,
 }
@@ -174,7 +176,7 @@ impl Replay {
         let Some(method) = frame["method"].as_str() else {
             let Some((at, question)) = self.questions.remove(&frame["id"].to_string()) else { return };
             let chosen = frame["result"]["outcome"]["optionId"].as_str().unwrap_or_default();
-            let allow = ["allow_once", "allow", "once", "proceed_once"].contains(&chosen);
+            let allow = self.allows.contains(chosen);
             let decision = if allow { Decision::Allow } else { Decision::Deny { reason: "no".into() } };
             let effects = self.machines[at].answer(&question, &decision);
             return self.say(at, &effects);
@@ -229,6 +231,11 @@ impl Replay {
 
     fn heard(&mut self, frame: &Value) {
         let mut frame = frame.clone();
+        for option in frame["params"]["options"].as_array().into_iter().flatten() {
+            if option["kind"] == "allow_once" {
+                self.allows.insert(option["optionId"].as_str().unwrap().to_owned());
+            }
+        }
         let at = if frame["method"].is_string() {
             self.of(&frame["params"]["sessionId"])
         } else {
@@ -387,7 +394,7 @@ fn a_list_tells_whether_a_session_is_there() {
     };
     assert_eq!(lists(&[json!({"sessions": []})]), "FAULT UnknownSession");
     let there = json!({"sessions": [{"sessionId": "old", "cwd": "/w"}]});
-    assert!(lists(&[there.clone()]).contains("boom"));
+    assert!(lists(std::slice::from_ref(&there)).contains("boom"));
     assert!(lists(&[json!({"sessions": [], "nextCursor": "2"}), there]).contains("boom"));
     let endless = vec![json!({"sessions": [], "nextCursor": "2"}); 20];
     assert_eq!(lists(&endless), "FAULT UnknownSession", "it ends");
