@@ -2,7 +2,7 @@
 //! what real ones do seldom.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use acg_agents::lineage::Lineage;
@@ -25,7 +25,7 @@ use crate::table::{Row, agrees};
 fn backend(
     kind: &str,
     settings: &Value,
-    workspace: PathBuf,
+    workspace: &Path,
     environment: Vec<(std::ffi::OsString, std::ffi::OsString)>,
 ) -> Arc<dyn AgentBackend> {
     let found = kinds().into_iter().find(|known| known.name() == kind).unwrap();
@@ -37,7 +37,7 @@ fn backend(
         kind: kind.into(),
         served: true,
         settings,
-        working_directory: workspace.clone(),
+        working_directory: workspace.to_owned(),
         session_prefix: String::new(),
         context_files: Vec::new(),
         timeout: PATIENCE,
@@ -82,7 +82,7 @@ async fn real() -> Option<(Place, Subject)> {
     let settings = json!({"command": program, "args": ["acp"], "env": env});
     let environment = setup.env.iter().map(|(name, value)| (name.into(), value.into())).collect();
     let subject = Subject {
-        backend: backend("opencode-acp", &settings, place.workspace(), environment),
+        backend: backend("opencode-acp", &settings, &place.workspace(), environment),
         model,
         workspace: place.workspace(),
         shell: bash,
@@ -287,7 +287,7 @@ impl Fake {
             ("OPENAI_API_KEY".into(), "secret".into()),
         ];
         let workspace = dir.path().join("ws").canonicalize().unwrap();
-        Self { backend: backend("acp", &settings, workspace, environment), dir }
+        Self { backend: backend("acp", &settings, &workspace, environment), dir }
     }
 
     fn spec() -> SessionSpec {
@@ -312,10 +312,9 @@ impl Fake {
 
     /// Why a session cannot be opened.
     async fn unusable(&self, spec: SessionSpec) -> String {
-        match tokio::time::timeout(PATIENCE, self.backend.open(spec)).await.unwrap() {
-            Err(AgentError::Unusable { reason, .. }) => reason,
-            other => panic!("{other:?}"),
-        }
+        let error = tokio::time::timeout(PATIENCE, self.backend.open(spec)).await.unwrap().unwrap_err();
+        assert!(matches!(error, AgentError::Unusable { .. }), "{error:?}");
+        error.to_string()
     }
 }
 

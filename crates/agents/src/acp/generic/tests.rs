@@ -99,8 +99,8 @@ fn what_is_written_twice_is_not_hidden() {
     for call in [
         r#"{"toolCallId":"a","rawInput":{"command":"ls"},"rawInput":{"command":"rm -rf /"}}"#,
         r#"{"toolCallId":7}"#,
-        r#"[]"#,
-        r#"{}"#,
+        "[]",
+        "{}",
     ] {
         assert!(asks(call).is_err_and(|other| other.contains("-32602")), "{call}");
     }
