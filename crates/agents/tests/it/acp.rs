@@ -79,7 +79,7 @@ async fn real() -> Option<(Place, Subject)> {
     // What the user would have in their own settings.
     let env: BTreeMap<&String, &String> =
         setup.env.iter().filter(|(name, _)| name.starts_with("OPENCODE_")).collect();
-    let settings = json!({"command": program, "args": ["acp"], "env": env});
+    let settings = json!({"command": program, "args": ["acp"], "env": env, "ask_everything": true});
     let environment = setup.env.iter().map(|(name, value)| (name.into(), value.into())).collect();
     let subject = Subject {
         backend: backend("opencode-acp", &settings, &place.workspace(), environment),
@@ -165,16 +165,16 @@ async fn api_errors(subject: &Subject) -> Vec<Row> {
     rows
 }
 
-/// A role that may not run every tool does not get to use it at all.
+/// A role that may neither run every tool nor ask people does not get to use it unconfined.
 async fn guest(subject: &Subject) -> String {
     let mut spec = subject.spec(None);
     (spec.role, spec.inherit, spec.policy) = (Role::guest(), false, only("Read"));
     let refused = subject.backend.open(spec).await.err();
     assert!(
-        matches!(&refused, Some(AgentError::Unusable { reason, .. }) if reason.contains("ask_everything")),
+        matches!(&refused, Some(AgentError::Unusable { reason, .. }) if reason.contains("confined")),
         "{refused:?}"
     );
-    "refused: the agent is not for them".into()
+    "refused: unconfined, the agent is not for them".into()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -278,7 +278,7 @@ impl Fake {
         std::fs::create_dir_all(dir.path().join("ws")).unwrap();
         let script = dir.path().join("fake.py");
         write(&script, FAKE);
-        let mut settings = json!({"command": "python3", "args": [script, way]});
+        let mut settings = json!({"command": "python3", "args": [script, way], "ask_everything": true});
         settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let environment = vec![
             ("PATH".into(), std::env::var_os("PATH").unwrap_or_default()),
@@ -435,7 +435,7 @@ async fn who_may_not_run_every_tool_needs_a_word_for_it() {
     let asks = |otherwise| Arc::new(RolePolicy { otherwise, ..RolePolicy::default() });
     let spec = |policy: &Arc<RolePolicy>| SessionSpec { policy: Arc::clone(policy), ..Fake::spec() };
     let (plain, asking) =
-        (Fake::new("plain", &json!({})), Fake::new("plain", &json!({"ask_everything": true})));
+        (Fake::new("plain", &json!({"ask_everything": false})), Fake::new("plain", &json!({})));
     for policy in [&asks(Otherwise::Ask), &asks(Otherwise::Deny), &only("Bash")] {
         assert!(plain.unusable(spec(policy)).await.contains("`ask_everything: true`"));
     }
