@@ -98,7 +98,7 @@ pub fn build(config: &AgentConfig, parts: BuildParts) -> Result<Arc<dyn AgentBac
             let settings = settings.ok_or(BuildError::NoSettings(agent))?.clone();
             let limits =
                 Limits { max_processes: settings.max_processes, idle_timeout: settings.idle_timeout };
-            Ok(Arc::new(AcpBackend::new(GenericProgram::new(config, settings, parts), limits)))
+            Ok(Arc::new(AcpBackend::new(config, GenericProgram::new(config, settings, parts), limits)))
         }
         kind => Err(BuildError::UnknownKind { agent, kind: kind.to_owned() }),
     }

@@ -5,15 +5,13 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use acg_config::AgentConfig;
 use acg_core::agent::{Abilities, AgentBackend, AgentError, AgentInfo, AgentSession, SessionSpec};
-use acg_types::{AgentName, ConversationId, Role, SessionId};
+use acg_policy::RolePolicy;
+use acg_types::{AgentName, SessionId};
 use async_trait::async_trait;
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::dialect::Dialect;
 use super::files::{Place, Shelf};
@@ -21,12 +19,11 @@ use super::key::Key;
 use super::session::AcpSession;
 use super::turn::{Machine, Opening};
 use super::wire::Hello;
-use crate::kit::driver::{Owner, Process, StartError};
-use crate::kit::pool::Pool;
+use crate::kit::driver::{Process, StartError};
+use crate::kit::keeper::{Keeper, probing};
+use crate::kit::pool::Lease;
 use crate::kit::process::Launch;
 
-/// How long all processes may take to end.
-const SHUTDOWN: Duration = Duration::from_secs(20);
 /// Longest id of a session that is taken.
 const MAX_SESSION: usize = 512;
 
@@ -57,69 +54,52 @@ pub(crate) struct Limits {
 #[derive(Debug)]
 pub(crate) struct AcpBackend {
     program: Arc<dyn Program>,
-    pool: Arc<Pool<Key>>,
+    keeper: Arc<Keeper<Key>>,
     shelf: Arc<Shelf>,
     place: Arc<Place>,
-    tracker: TaskTracker,
-    shutdown: CancellationToken,
-    sweeping: AtomicBool,
 }
 
 impl AcpBackend {
     /// A backend that has started nothing yet.
-    pub(crate) fn new(program: impl Program, limits: Limits) -> Self {
+    pub(crate) fn new(config: &AgentConfig, program: impl Program, limits: Limits) -> Self {
         let (root, outside) = program.place();
         Self {
             program: Arc::new(program),
-            pool: Arc::new(Pool::new(limits.max_processes, limits.idle_timeout)),
+            keeper: Keeper::new(config, limits.max_processes, limits.idle_timeout),
             shelf: Arc::default(),
             place: Arc::new(Place { root, outside }),
-            tracker: TaskTracker::new(),
-            shutdown: CancellationToken::new(),
-            sweeping: AtomicBool::new(false),
         }
-    }
-
-    fn unusable(&self, reason: impl Into<String>) -> AgentError {
-        AgentError::Unusable { agent: self.program.agent().clone(), reason: reason.into() }
     }
 
     async fn launch(&self, spec: &SessionSpec) -> Result<(Launch, Opening), AgentError> {
         let (program, spec) = (Arc::clone(&self.program), spec.clone());
         let launch = tokio::task::spawn_blocking(move || program.launch(&spec)).await;
         let launch = launch.unwrap_or_else(|error| Err(error.to_string()));
-        launch.map_err(|reason| self.unusable(reason))
+        launch.map_err(|reason| self.keeper.unusable(reason))
     }
 
-    async fn process(
+    /// A machine, and the name that its notes on the shelf have.
+    fn machine(
         &self,
-        launch: Launch,
-        resume: Option<&SessionId>,
         opening: Opening,
-    ) -> Result<(Process, Hello), AgentError> {
-        let agent = self.program.agent();
-        let session = resume.cloned().unwrap_or_else(|| SessionId::from("new"));
-        if resume.is_some() && !opening.dialect.resumes() {
-            return Err(AgentError::NotKept(session));
-        }
-        let owner = Owner { agent: agent.clone(), session: session.clone() };
+        resume: Option<&SessionId>,
+    ) -> (String, (Machine, Vec<super::turn::Effect>)) {
         let name = uuid::Uuid::new_v4().simple().to_string();
         let resume = resume.map(|session| session.as_str().to_owned());
-        let machine = Machine::new(agent.clone(), name.clone(), opening, resume, Arc::clone(&self.shelf));
+        let agent = self.program.agent().clone();
+        (name.clone(), Machine::new(agent, name, opening, resume, Arc::clone(&self.shelf)))
+    }
+
+    fn told(&self, error: StartError, session: &SessionId, machine: &str) -> AgentError {
+        let is_unkept = self.shelf.is_unkept(machine);
+        if self.keeper.shutdown.is_cancelled() {
+            return AgentError::Closing;
+        }
         let word = self.program.word();
-        match Process::live(&launch, owner, machine, &self.tracker, &self.shutdown).await {
-            Ok(started) => Ok(started),
-            Err(_) if self.shutdown.is_cancelled() => Err(AgentError::Closing),
-            Err(StartError::UnknownSession) if self.shelf.is_unkept(&name) => {
-                Err(AgentError::NotKept(session))
-            }
-            Err(StartError::UnknownSession) => Err(AgentError::UnknownSession(session)),
-            Err(StartError::Unfit(reason)) => Err(self.unusable(format!("{word}: {reason}"))),
-            Err(StartError::Silent(after)) => Err(AgentError::Silent(after)),
-            Err(StartError::Protocol(reason)) => Err(AgentError::Protocol(reason)),
-            Err(error @ (StartError::Ended(_) | StartError::Io(_))) => {
-                Err(self.unusable(format!("{word} did not start: {error}")))
-            }
+        match error {
+            StartError::UnknownSession if is_unkept => AgentError::NotKept(session.clone()),
+            StartError::Unfit(reason) => self.keeper.unusable(format!("{word}: {reason}")),
+            other => other.told(&self.keeper.agent, session, word),
         }
     }
 
@@ -129,30 +109,16 @@ impl AcpBackend {
         resume: Option<&SessionId>,
     ) -> Result<(Process, Hello), AgentError> {
         let (launch, opening) = self.launch(spec).await?;
-        self.pool.make_room().await;
-        self.process(launch, resume, opening).await
-    }
-
-    /// Starts the task that ends idle processes, once. Here, because only here a runtime is sure to be there.
-    fn sweep(&self) {
-        if self.sweeping.swap(true, Ordering::Relaxed) {
-            return;
+        if let Some(session) = resume.filter(|_| !opening.dialect.resumes()) {
+            return Err(AgentError::NotKept(session.clone()));
         }
-        let (pool, shutdown) = (Arc::clone(&self.pool), self.shutdown.clone());
-        self.tracker.spawn(async move {
-            while timeout(pool.tick(), shutdown.cancelled()).await.is_err() {
-                pool.sweep().await;
-            }
-        });
+        let session = resume.cloned().unwrap_or_else(|| SessionId::from("new"));
+        let (name, machine) = self.machine(opening, resume);
+        let started = self.keeper.start(&launch, &session, machine).await;
+        started.map_err(|error| self.told(error, &session, &name))
     }
 
-    fn session(
-        &self,
-        id: SessionId,
-        process: Process,
-        key: Key,
-        lease: crate::kit::pool::Lease<Key>,
-    ) -> Box<dyn AgentSession> {
+    fn session(&self, id: SessionId, process: Process, key: Key, lease: Lease<Key>) -> Box<dyn AgentSession> {
         let hands = (Arc::clone(&self.shelf), Arc::clone(&self.place));
         Box::new(AcpSession::new(id, (process, key), lease, hands))
     }
@@ -164,25 +130,9 @@ impl AcpBackend {
             return Err(AgentError::Protocol("the id of its session is too long".into()));
         }
         let id = SessionId::from(hello.session);
-        let (lease, _) = self.pool.lease(&id).await?;
-        Ok(self.session(id, process, Key::of(spec), lease))
-    }
-}
-
-/// A process that is only looked at. It gets no turn.
-fn probing() -> SessionSpec {
-    SessionSpec {
-        session: None,
-        resume: false,
-        role: Role::owner(),
-        allowed_tools: Vec::new(),
-        policy: Arc::new(acg_policy::RolePolicy { everything: true, ..acg_policy::RolePolicy::default() }),
-        inherit: true,
-        confined: false,
-        conversation: ConversationId(0),
-        title: None,
-        context: None,
-        watcher: "probe".into(),
+        let key = Key::of(spec);
+        let (lease, _) = self.keeper.take(&id, &key).await?;
+        Ok(self.session(id, process, key, lease))
     }
 }
 
@@ -209,13 +159,16 @@ impl AgentBackend for AcpBackend {
     }
 
     async fn probe(&self) -> Result<AgentInfo, AgentError> {
-        if self.shutdown.is_cancelled() {
-            return Err(AgentError::Closing);
-        }
-        let (mut launch, opening) = self.launch(&probing()).await?;
+        self.keeper.check_open()?;
+        // It gets no turn, so every role may look.
+        let policy = Arc::new(RolePolicy { everything: true, ..RolePolicy::default() });
+        let (mut launch, opening) = self.launch(&SessionSpec { policy, ..probing(true) }).await?;
         launch.serves = None;
         let dialect = Arc::clone(&opening.dialect);
-        let (process, hello) = self.process(launch, None, opening).await?;
+        let session = SessionId::from("probe");
+        let (name, machine) = self.machine(opening, None);
+        let looked = self.keeper.look_at(&launch, &session, machine).await;
+        let (process, hello) = looked.map_err(|error| self.told(error, &session, &name))?;
         process.close().await;
         let can = abilities(&hello, &*dialect);
         Ok(AgentInfo { version: hello.version, can })
@@ -226,23 +179,16 @@ impl AgentBackend for AcpBackend {
     }
 
     async fn open(&self, spec: SessionSpec) -> Result<Box<dyn AgentSession>, AgentError> {
-        if self.shutdown.is_cancelled() {
-            return Err(AgentError::Closing);
-        }
-        self.sweep();
+        self.keeper.check_open()?;
         let Some(session) = spec.session.clone() else { return self.open_new(&spec).await };
         let text = session.as_str();
         if text.is_empty() || text.len() > MAX_SESSION || text.chars().any(char::is_control) {
             return Err(AgentError::UnknownSession(session));
         }
-        let (lease, idle) = self.pool.lease(&session).await?;
         let key = Key::of(&spec);
-        if let Some(idle) = idle {
-            if idle.key == key && idle.process.answers().await {
-                return Ok(self.session(session, idle.process, key, lease));
-            }
-            // Another role, or another context: it ends before its session is opened again.
-            idle.process.close().await;
+        let (lease, process) = self.keeper.take(&session, &key).await?;
+        if let Some(process) = process {
+            return Ok(self.session(session, process, key, lease));
         }
         match self.start(&spec, Some(&session)).await {
             Ok((process, _)) => Ok(self.session(session, process, key, lease)),
@@ -255,16 +201,16 @@ impl AgentBackend for AcpBackend {
         }
     }
 
+    async fn warm(&self, spec: SessionSpec) -> Result<(), AgentError> {
+        // Given back, it waits for its turn.
+        self.open(spec).await.map(drop)
+    }
+
     async fn forget(&self, session: &SessionId) {
-        self.pool.forget(session).await;
+        self.keeper.forget(session).await;
     }
 
     async fn shutdown(&self) {
-        self.shutdown.cancel();
-        drop(self.pool.drain());
-        self.tracker.close();
-        if timeout(SHUTDOWN, self.tracker.wait()).await.is_err() {
-            tracing::error!(agent = %self.program.agent(), "processes of the agent do not end");
-        }
+        self.keeper.end().await;
     }
 }

@@ -242,6 +242,7 @@ mod tests {
                 confinement: Confinement::Guests,
                 confine_read: Vec::new(),
                 confine_write: Vec::new(),
+                life: acg_config::Life::default(),
             };
             ACP_KIND.faults(&agent).len()
         };

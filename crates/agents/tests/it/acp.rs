@@ -48,6 +48,7 @@ fn backend(
         confinement: Confinement::Off,
         confine_read: Vec::new(),
         confine_write: Vec::new(),
+        life: acg_config::Life::default(),
     };
     let parts = BuildParts {
         launcher: env!("CARGO_BIN_EXE_acg-launch").into(),
