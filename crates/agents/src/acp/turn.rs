@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use acg_core::agent::Prompt;
 use acg_types::{AgentEvent, AgentName, Decision, EndReason, PermissionId, ToolCall, TurnEnd};
@@ -562,6 +563,9 @@ fn flush(turn: &mut Turn) -> Vec<Effect> {
 
 impl driver::Machine for Machine {
     type Hello = Hello;
+
+    /// Some programs make their whole state anew when they are first started.
+    const HANDSHAKE: Duration = Duration::from_secs(90);
 
     fn line(&mut self, line: &[u8]) -> Vec<Effect> {
         if matches!(self.phase, Phase::Broken) {

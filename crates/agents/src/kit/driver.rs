@@ -61,6 +61,9 @@ pub(crate) trait Machine: Send + 'static {
     /// Longest line of its output, in bytes; a longer one ends it.
     const MAX_LINE: usize = MAX_LINE;
 
+    /// How long a process may take from its start to the end of its handshake.
+    const HANDSHAKE: Duration = HANDSHAKE;
+
     /// Whether a program that ends, or closes its input, before it has read all of a prompt may have answered it. Then
     /// that prompt counts as handed over, and how the program ended is told as an event.
     const MAY_ANSWER_UNREAD: bool = false;
@@ -164,7 +167,7 @@ impl Process {
         let (ready, is_ready) = oneshot::channel();
         let opening = task::Opening { machine, effects, ready: Some(ready), once: None };
         let process = Self::spawn(launch, owner, opening, tracker, shutdown)?;
-        match timeout(HANDSHAKE, is_ready).await {
+        match timeout(M::HANDSHAKE, is_ready).await {
             Ok(Ok(Ok(hello))) => Ok((process, hello)),
             Ok(Ok(Err(error))) => {
                 process.stopped().await;
@@ -173,7 +176,7 @@ impl Process {
             Ok(Err(_)) => Err(StartError::Ended("the gateway stopped it".into())),
             Err(_) => {
                 process.kill().await;
-                Err(StartError::Silent(HANDSHAKE))
+                Err(StartError::Silent(M::HANDSHAKE))
             }
         }
     }
