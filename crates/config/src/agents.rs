@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use acg_types::AgentName;
 
-<<<<<<< HEAD
 use crate::budget;
-use crate::connectors::{check_name, find_type, settings};
-=======
 use crate::connectors::{Found, check_name, find_type, settings};
 use crate::context::Context;
 use crate::diagnostic::DiagnosticKind;
@@ -183,7 +180,6 @@ fn entry(
         }
     }
     Some(agent)
->>>>>>> 80f1315 (Name the agents that speak the Agent Client Protocol, and say who may use them)
 }
 
 fn life(section: &Section<'_>) -> Life {

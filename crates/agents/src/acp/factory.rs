@@ -243,6 +243,7 @@ mod tests {
                 confine_read: Vec::new(),
                 confine_write: Vec::new(),
                 life: acg_config::Life::default(),
+                budget: acg_config::DayBudget::default(),
             };
             ACP_KIND.faults(&agent).len()
         };

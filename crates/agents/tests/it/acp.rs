@@ -45,6 +45,7 @@ pub(crate) fn backend(
         confine_read: Vec::new(),
         confine_write: Vec::new(),
         life: acg_config::Life::default(),
+        budget: acg_config::DayBudget::default(),
     };
     let parts = BuildParts {
         launcher: env!("CARGO_BIN_EXE_acg-launch").into(),
