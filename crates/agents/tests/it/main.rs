@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may stop them")]
 
 mod acp;
+mod acp_opencode;
 mod bad_programs;
 mod claude;
 mod closed;
