@@ -24,7 +24,12 @@ mod session;
 mod turn;
 mod wire;
 
-pub(crate) use backend::{AcpBackend, Limits};
+pub(crate) use backend::{AcpBackend, Limits, Program};
+pub(crate) use dialect::{Asked, Dialect};
 pub(crate) use factory::{ACP_KIND, AcpSettings, preset_kinds};
 pub(crate) use generic::GenericProgram;
 pub(crate) use presets::of as preset;
+#[cfg(test)]
+pub(crate) use turn::Machine;
+pub(crate) use turn::Opening;
+pub(crate) use wire::{Call, Ended, Hello};

@@ -7,6 +7,7 @@ mod acp;
 pub mod claude;
 pub mod codex;
 mod demo;
+pub mod gemini;
 mod kit;
 mod opencode;
 pub mod registry;

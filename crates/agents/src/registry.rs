@@ -12,6 +12,7 @@ use crate::acp::{self, AcpBackend, AcpSettings, GenericProgram, Limits};
 use crate::claude::{ArgError, ClaudeBackend, ClaudeKind, ClaudeSettings};
 use crate::codex::{CodexBackend, CodexKind, CodexSettings};
 use crate::demo::{DemoBackend, DemoKind, DemoSettings};
+use crate::gemini::{GeminiKind, GeminiProgram, GeminiSettings};
 use crate::kit::lineage::Lineage;
 use crate::opencode::{OpenCodeBackend, OpenCodeKind, OpenCodeSettings};
 use crate::script::{ScriptBackend, ScriptKind, ScriptSettings};
@@ -57,7 +58,7 @@ pub enum BuildError {
 /// Every agent type, for the configuration.
 pub fn kinds() -> Vec<&'static dyn Kind> {
     let mut kinds: Vec<&'static dyn Kind> =
-        vec![&ClaudeKind, &CodexKind, &DemoKind, &OpenCodeKind, &ScriptKind, &acp::ACP_KIND];
+        vec![&ClaudeKind, &CodexKind, &DemoKind, &GeminiKind, &OpenCodeKind, &ScriptKind, &acp::ACP_KIND];
     kinds.extend(acp::preset_kinds());
     kinds
 }
@@ -82,6 +83,13 @@ pub fn build(config: &AgentConfig, parts: BuildParts) -> Result<Arc<dyn AgentBac
             let settings = config.settings.as_ref().and_then(|settings| settings.get::<DemoSettings>());
             let settings = settings.ok_or_else(|| BuildError::NoSettings(agent.clone()))?.clone();
             Ok(Arc::new(DemoBackend::new(agent, settings, config.working_directory.clone())))
+        }
+        "gemini" => {
+            let settings = config.settings.as_ref().and_then(|settings| settings.get::<GeminiSettings>());
+            let settings = settings.ok_or(BuildError::NoSettings(agent))?.clone();
+            let limits =
+                Limits { max_processes: settings.max_processes, idle_timeout: settings.idle_timeout };
+            Ok(Arc::new(AcpBackend::new(config, GeminiProgram::new(config, settings, parts), limits)))
         }
         "opencode" => {
             let settings = config.settings.as_ref().and_then(|settings| settings.get::<OpenCodeSettings>());

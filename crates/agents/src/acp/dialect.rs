@@ -30,6 +30,11 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync + 'static {
         self.asked(agent, call).call
     }
 
+    /// Whether a call may be at work at all, however it was decided. If not, the process ends.
+    fn may_run(&self, _: &Call) -> bool {
+        true
+    }
+
     /// Whether the program is offered to read and write text files through us: each becomes a question about `Read` or
     /// `Write`, and is carried out here, within the working directory.
     fn files(&self) -> bool {
@@ -59,6 +64,11 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync + 'static {
     /// Whether small text files go along whole, if the program takes them.
     fn embeds(&self) -> bool {
         true
+    }
+
+    /// Whether small text files stand in the text of the prompt instead, and no file is linked.
+    fn inlines(&self) -> bool {
+        false
     }
 
     /// Whether it says what a turn has cost. What one says of whom that is not known is not taken.

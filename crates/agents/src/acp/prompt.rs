@@ -51,6 +51,8 @@ pub(crate) enum Loaded {
 pub(crate) struct Takes {
     pub(crate) images: bool,
     pub(crate) texts: bool,
+    /// Texts stand in the prompt's own, and nothing is linked.
+    pub(crate) inline: bool,
 }
 
 fn is_image(file: &PromptFile) -> bool {
@@ -85,7 +87,7 @@ pub(crate) fn load(prompt: &Prompt) -> HashMap<PathBuf, Loaded> {
 
 /// The blocks of a prompt. The text comes last: it speaks of the rest.
 pub(crate) fn blocks(prompt: &Prompt, mut loaded: HashMap<PathBuf, Loaded>, takes: Takes) -> Vec<Block> {
-    let (mut blocks, mut named) = (Vec::new(), Vec::new());
+    let (mut blocks, mut named, mut inline) = (Vec::new(), Vec::new(), String::new());
     for file in &prompt.files {
         let uri = address(&file.path);
         let media = file.media_type.clone();
@@ -93,10 +95,19 @@ pub(crate) fn blocks(prompt: &Prompt, mut loaded: HashMap<PathBuf, Loaded>, take
             (Some(Loaded::Image(data)), _) if takes.images => {
                 blocks.push(Block::Image { media, data });
             }
+            (Some(Loaded::Text(text)), _) if takes.inline => {
+                let name = plain(&file.name).replace(['[', ']'], "_");
+                inline.extend(["\n\n[Attached: ", &name, "]"]);
+                // Set off: nothing in it can stand where a line of the gateway's would.
+                for line in text.lines() {
+                    inline.extend(["\n  ", line]);
+                }
+                inline.push_str("\n[End of the attached file]");
+            }
             (Some(Loaded::Text(text)), Some(uri)) if takes.texts => {
                 blocks.push(Block::File { uri, media, text });
             }
-            (_, Some(uri)) if !is_image(file) => {
+            (_, Some(uri)) if !is_image(file) && !takes.inline => {
                 // Every program takes a link; not every one reads it, so the file is named too.
                 blocks.push(Block::Link { name: plain(&file.name), uri, media });
                 named.push(file.clone());
@@ -104,7 +115,7 @@ pub(crate) fn blocks(prompt: &Prompt, mut loaded: HashMap<PathBuf, Loaded>, take
             _ => named.push(file.clone()),
         }
     }
-    let text = Prompt { text: prompt.text.clone(), files: named }.text_naming_files();
+    let text = Prompt { text: prompt.text.clone(), files: named }.text_naming_files() + &inline;
     blocks.push(Block::Text(text));
     blocks
 }
@@ -162,7 +173,18 @@ mod tests {
                 .collect();
             all.join("\n")
         };
-        insta::assert_snapshot!(shown(Takes { images: true, texts: true }));
+        insta::assert_snapshot!(shown(Takes { images: true, texts: true, inline: false }));
         insta::assert_snapshot!(shown(Takes::default()));
+        insta::assert_snapshot!(shown(Takes { images: true, texts: true, inline: true }), @r"
+        image image/png YWJj
+        text look
+        [Attached: c.zip → /c.zip — use the Read tool to view it]
+        [Attached: d.txt → /d.txt — use the Read tool to view it]
+        [Attached: e → /nowhere — use the Read tool to view it]
+
+        [Attached: b ü.txt]
+          some text
+        [End of the attached file]
+        ");
     }
 }

@@ -490,6 +490,9 @@ impl Machine {
             return self.protocol("it makes too many calls");
         }
         let (id, status) = (call.id.clone(), call.status);
+        if matches!(status, Some(Status::Running | Status::Done)) && !dialect.may_run(&call) {
+            return self.protocol("a call that its role has no tool for was at work");
+        }
         let is_new = !turn.calls.contains_key(&id);
         let known =
             turn.calls.entry(id.clone()).or_insert(Known { call: None, finished: false, refused: false });
@@ -604,8 +607,12 @@ impl driver::Machine for Machine {
         if !matches!(self.phase, Phase::Idle) {
             return None;
         }
-        let takes =
-            Takes { images: self.hello.images, texts: self.hello.embeds && self.opening.dialect.embeds() };
+        let dialect = &self.opening.dialect;
+        let takes = Takes {
+            images: self.hello.images,
+            texts: self.hello.embeds && dialect.embeds(),
+            inline: dialect.inlines(),
+        };
         let loaded = self.shelf.given(prompt.files.iter().map(|file| &file.path));
         let mut parts = blocks(prompt, loaded, takes);
         if let Some(context) = self.opening.context.as_ref().filter(|_| !self.context_told) {

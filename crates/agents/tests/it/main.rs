@@ -12,6 +12,7 @@ mod codex;
 mod confine;
 mod conformance;
 mod deferred;
+mod gemini;
 mod hostile;
 mod kit;
 mod launcher;

@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 pub(crate) type Row = (&'static str, String);
 
 /// The columns, in their order. An agent whose test calls [`agrees`] has its name here.
-const AGENTS: &[&str] = &["Claude Code", "Codex", "OpenCode", "ACP (OpenCode)"];
+const AGENTS: &[&str] = &["Claude Code", "Codex", "OpenCode", "ACP (OpenCode)", "Gemini CLI"];
 
 const BEGIN: &str = "<!-- behaviour: begin -->";
 const END: &str = "<!-- behaviour: end -->";

@@ -127,7 +127,7 @@ fn what_is_installed_and_cannot_be_used_is_said_with_what_to_do() {
     for (name, script, expected) in [
         ("opencode", "#!/bin/sh\necho broken >&2\nexit 3\n", "OpenCode cannot be used"),
         ("codex", "#!/bin/sh\nexit 0\n", "Codex cannot be used"),
-        ("gemini", "#!/bin/sh\nexit 0\n", "Gemini CLI is installed, but this version cannot use it yet."),
+        ("gemini", "#!/bin/sh\nexit 0\n", "Gemini CLI cannot be used"),
         ("claude", "#!/bin/sh\necho broken >&2\nexit 3\n", "Claude Code cannot be used"),
     ] {
         let machine = Machine::new().script(name, script);
@@ -165,7 +165,7 @@ fn unknown_agents_and_directories_are_refused_with_what_there_is() {
         (["--agent", "hal"], "name one of: claude, opencode, codex, gemini, demo"),
         (["--agent", "claude"], "Claude Code was not found on the PATH"),
         (["--agent", "codex"], "Codex was not found on the PATH"),
-        (["--agent", "gemini"], "this version cannot use Gemini CLI yet"),
+        (["--agent", "gemini"], "Gemini CLI was not found on the PATH"),
         (["--directory", "nowhere"], "nowhere is not a directory"),
     ] {
         let done = machine.chat(&args, "");
