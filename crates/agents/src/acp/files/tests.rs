@@ -1,3 +1,5 @@
+//! Nothing leads out of the working directory, and nothing hangs.
+
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Who may use a program that speaks the protocol, and how its questions are shown.
+
 use acg_policy::Rule;
 use acg_types::{ConversationId, Role};
 use serde_json::json;
