@@ -1,3 +1,5 @@
+//! What is taken over from the user and what is not, and that every start finds the folder as it has to be.
+
 use std::sync::Arc;
 
 use acg_types::{ConversationId, Role};
