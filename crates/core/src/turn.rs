@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use acg_fault::Point;
 use acg_store::{Conversation, InboxRow, NewMessage, StoreError, TurnRecord, UnfinishedTurn};
-use acg_types::{ConversationId, Role, SessionId, TurnId};
+use acg_types::{ConversationId, Role, SessionId, TurnId, Usage};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -65,6 +65,8 @@ struct Turn<'a> {
     start: Start,
     /// The session that the turn has reached already, and whose that is.
     reached: Option<(SessionId, Option<Role>)>,
+    /// What it took before it was deferred.
+    before: Option<Usage>,
     /// The session as it was when the turn began, and whether it was used; `None`: the store is to be asked.
     known: Option<(Option<SessionId>, bool)>,
     cancel: CancellationToken,
@@ -80,6 +82,14 @@ impl Turn<'_> {
     /// Whether the agent may have done something in this turn before.
     fn going_on(&self) -> bool {
         !matches!(self.start, Start::Fresh(_))
+    }
+
+    /// What all of the turn took, with what the agent has told now.
+    fn usage(&self, now: Option<Usage>) -> Option<Usage> {
+        match (&self.before, now) {
+            (Some(before), Some(now)) => Some(now.and(before)),
+            (before, now) => now.or_else(|| before.clone()),
+        }
     }
 
     /// Whose session the turn runs in, where roles have their own.
@@ -136,14 +146,16 @@ async fn work_on(
     let heading = heading(hub, &connector);
     let reached =
         |turn: &UnfinishedTurn| turn.session.clone().map(|session| (session, turn.session_role.clone()));
-    let (start, reached) = match work {
+    let (start, reached, before) = match work {
         Work::Fresh(_) => {
-            (Start::Fresh(prompt::gathered(&heading, messages.iter().map(|row| &row.message))), None)
+            (Start::Fresh(prompt::gathered(&heading, messages.iter().map(|row| &row.message))), None, None)
         }
-        Work::GoOn(turn) => {
-            (Start::GoOn(prompt::resumed(&heading, &turn.messages, &turn.tools)), reached(turn))
-        }
-        Work::TakeUp(turn) => (Start::TakeUp, reached(turn)),
+        Work::GoOn(turn) => (
+            Start::GoOn(prompt::resumed(&heading, &turn.messages, &turn.tools)),
+            reached(turn),
+            turn.usage.clone(),
+        ),
+        Work::TakeUp(turn) => (Start::TakeUp, reached(turn), turn.usage.clone()),
     };
     let cancel = CancellationToken::new();
     let mut turn = Turn {
@@ -161,6 +173,7 @@ async fn work_on(
         told: AtomicBool::new(false),
         start,
         reached,
+        before,
         known: None,
         cancel: cancel.clone(),
     };

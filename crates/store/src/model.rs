@@ -241,7 +241,7 @@ pub struct ToolRow {
 }
 
 /// A turn that was running when the gateway ended, or that waits for a person.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct UnfinishedTurn {
     /// Row id.
     pub turn: TurnId,
@@ -259,6 +259,8 @@ pub struct UnfinishedTurn {
     pub messages: Vec<InboxRow>,
     /// The tool calls it had made, in order.
     pub tools: Vec<ToolRow>,
+    /// What it took before it was deferred, as far as the agent told it.
+    pub usage: Option<Usage>,
 }
 
 /// One part to be posted.

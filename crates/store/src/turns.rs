@@ -3,7 +3,7 @@
 //! Owns the states begun, sent, deferred, ended, and with them the messages' running and done. Must never let a turn
 //! end twice, nor let any of its messages be part of two turns.
 
-use acg_types::{ConversationId, InboxId, OutboxId, Role, SessionId, Timestamp, TurnId};
+use acg_types::{ConversationId, InboxId, OutboxId, Role, SessionId, Timestamp, TurnId, Usage};
 use rusqlite::{Connection, params};
 
 use crate::rows::{all, change, first, maybe, role, text, word};
@@ -101,9 +101,11 @@ impl Store {
     }
 
     /// The turn waits for a person and no process runs: it is deferred, and so are its questions that wait; its
-    /// messages keep running. False, and nothing changes, if it had not been sent, or is deferred already.
-    pub async fn defer_turn(&self, turn: TurnId) -> Result<bool, StoreError> {
-        self.write(move |connection| defer(connection, turn)).await
+    /// messages keep running. False, and nothing changes, if it had not been sent, or is deferred already. `usage`: what
+    /// all of it took until now.
+    pub async fn defer_turn(&self, turn: TurnId, usage: Option<&Usage>) -> Result<bool, StoreError> {
+        let usage = usage.cloned();
+        self.write(move |connection| defer(connection, turn, usage.as_ref())).await
     }
 
     /// A process is about to go on with a deferred turn: it is sent again, and its questions that are deferred wait
@@ -215,12 +217,15 @@ fn sent(
     sessions::set(connection, conversation, role, Some(session), true)
 }
 
-fn defer(connection: &Connection, turn: TurnId) -> Result<bool, StoreError> {
+fn defer(connection: &Connection, turn: TurnId, usage: Option<&Usage>) -> Result<bool, StoreError> {
     must_run(connection, turn)?;
     let changed =
         change(connection, "UPDATE turns SET state = 'deferred' WHERE id = ?1 AND state = 'sent'", [turn.0])?;
     if changed > 0 {
         approvals::move_with_turn(connection, turn, ApprovalState::Waiting, ApprovalState::Deferred)?;
+        if let Some(figures) = usage {
+            usage::set(connection, turn, figures)?;
+        }
     }
     Ok(changed > 0)
 }
@@ -323,6 +328,7 @@ fn unfinished(connection: &Connection, sql: &str) -> Result<Vec<UnfinishedTurn>,
                 session_role,
                 messages: inbox::of_turn(connection, turn)?,
                 tools: tools(connection, turn)?,
+                usage: usage::of_turn(connection, turn)?,
             })
         })
         .collect()

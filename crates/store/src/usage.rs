@@ -10,7 +10,7 @@ use std::ops::Range;
 use acg_types::{Timestamp, TurnId, Usage};
 use rusqlite::{Connection, Row, params};
 
-use crate::rows::{change, maybe, role, text};
+use crate::rows::{change, first, maybe, role, text};
 use crate::{Spent, Store, StoreError, UsageKey, UsageSum};
 
 impl Store {
@@ -43,6 +43,30 @@ pub(crate) fn set(connection: &Connection, turn: TurnId, usage: &Usage) -> Resul
         ],
     )?;
     Ok(())
+}
+
+/// What has been stored of one turn; `None`: nothing was told.
+pub(crate) fn of_turn(connection: &Connection, turn: TurnId) -> Result<Option<Usage>, StoreError> {
+    let found = first(
+        connection,
+        "SELECT input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, cost_usd,
+             duration_ms, model_turns FROM turns WHERE id = ?1 AND input_tokens IS NOT NULL",
+        [turn.0],
+        |row| {
+            let figure = |column: &str| row.get::<_, Option<i64>>(column).map(|figure| figure.map(unsigned));
+            Ok(Usage {
+                input_tokens: figure("input_tokens")?.unwrap_or(0),
+                output_tokens: figure("output_tokens")?.unwrap_or(0),
+                reasoning_tokens: figure("reasoning_tokens")?.unwrap_or(0),
+                cache_read_tokens: figure("cache_read_tokens")?.unwrap_or(0),
+                cache_write_tokens: figure("cache_write_tokens")?.unwrap_or(0),
+                cost_usd: row.get("cost_usd")?,
+                duration_ms: figure("duration_ms")?,
+                model_turns: figure("model_turns")?,
+            })
+        },
+    )?;
+    Ok(found)
 }
 
 /// Turns by the time of their end. A turn is its last message's sender's: those of one turn have all the same role.

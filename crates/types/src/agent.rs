@@ -78,6 +78,30 @@ pub struct Usage {
     pub model_turns: Option<u64>,
 }
 
+impl Usage {
+    /// Both together. What only one of them tells is that one's.
+    #[must_use]
+    pub fn and(self, other: &Self) -> Self {
+        let whole = |one: Option<u64>, more: Option<u64>| match (one, more) {
+            (Some(one), Some(more)) => Some(one.saturating_add(more)),
+            (one, more) => one.or(more),
+        };
+        Self {
+            input_tokens: self.input_tokens.saturating_add(other.input_tokens),
+            output_tokens: self.output_tokens.saturating_add(other.output_tokens),
+            reasoning_tokens: self.reasoning_tokens.saturating_add(other.reasoning_tokens),
+            cache_read_tokens: self.cache_read_tokens.saturating_add(other.cache_read_tokens),
+            cache_write_tokens: self.cache_write_tokens.saturating_add(other.cache_write_tokens),
+            cost_usd: match (self.cost_usd, other.cost_usd) {
+                (Some(one), Some(more)) => Some(one + more),
+                (one, more) => one.or(more),
+            },
+            duration_ms: whole(self.duration_ms, other.duration_ms),
+            model_turns: whole(self.model_turns, other.model_turns),
+        }
+    }
+}
+
 /// Why a turn ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use acg_fault::Point;
 use acg_store::StoreError;
-use acg_types::{EndReason, OutgoingKind, Role, SessionId};
+use acg_types::{EndReason, OutgoingKind, Role, SessionId, Usage};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -240,7 +240,8 @@ async fn attempt(turn: &Turn<'_>, slot: &mut Slot) -> Result<Outcome, CoreError>
 async fn park(turn: &Turn<'_>, log: TurnLog, end: &acg_types::TurnEnd) -> Outcome {
     let hub = turn.hub;
     // It has reached the agent: whatever the disk does, it must not begin anew.
-    while let Err(error) = store_parked(turn).await {
+    let usage = turn.usage(end.usage.clone());
+    while let Err(error) = store_parked(turn, usage.as_ref()).await {
         error!(turn = %turn.id, error = %Chain(&error), "A turn that waits for people could not be stored; trying again.");
         let closed = matches!(error, CoreError::Store(StoreError::Closed));
         let wait = tokio::time::sleep(INNER_RETRY);
@@ -257,9 +258,9 @@ async fn park(turn: &Turn<'_>, log: TurnLog, end: &acg_types::TurnEnd) -> Outcom
 }
 
 /// Commits that a turn waits, and ties its questions to its conversation. May be done again.
-async fn store_parked(turn: &Turn<'_>) -> Result<(), CoreError> {
+async fn store_parked(turn: &Turn<'_>, usage: Option<&Usage>) -> Result<(), CoreError> {
     let hub = turn.hub;
-    hub.store.defer_turn(turn.id).await?;
+    hub.store.defer_turn(turn.id, usage).await?;
     let parked = hub.store.deferred_turns().await?.into_iter().find(|parked| parked.turn == turn.id);
     if let Some(parked) = parked {
         // One that was stored in the last moment is not in the table yet.

@@ -34,7 +34,9 @@ pub(super) async fn end(
     let hub = turn.hub;
     let place = place(turn);
     let at = hub.clock.now();
-    let low = charge(turn, ending.usage.as_ref(), at);
+    // Also of one that ended otherwise than by the agent's word: it had told something before it waited for people.
+    let usage = turn.usage(ending.usage);
+    let low = charge(turn, usage.as_ref(), at);
     let mut parts = Vec::new();
     for (kind, text) in preface.into_iter().chain(ending.texts).chain(low) {
         parts.extend(hub.parts(&place, kind, &text, Some(turn.id))?);
@@ -43,8 +45,7 @@ pub(super) async fn end(
         parts.reverse();
     }
     acg_fault::point(Point::TurnEnding);
-    let record =
-        TurnRecord { turn: turn.id, outcome: ending.outcome, usage: ending.usage, session: None, parts, at };
+    let record = TurnRecord { turn: turn.id, outcome: ending.outcome, usage, session: None, parts, at };
     loop {
         match hub.store.end_turn(record.clone()).await {
             Ok(_) => break,

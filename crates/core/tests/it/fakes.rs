@@ -401,7 +401,8 @@ impl FakeSession {
             self.agents.kept.lock().unwrap().insert(self.session.clone(), kept);
         }
         let text = (!self.outcomes.is_empty()).then(|| self.outcomes.join(", "));
-        AgentEvent::End(TurnEnd { reason, text, error: None, usage: None })
+        let usage = Some(Usage { input_tokens: 3, output_tokens: 2, ..Usage::default() });
+        AgentEvent::End(TurnEnd { reason, text, error: None, usage })
     }
 }
 
@@ -581,6 +582,15 @@ impl Home {
         let rows = store.audit(acg_store::AuditFilter::default()).await.unwrap();
         store.close().await.unwrap();
         rows.into_iter().map(|row| (row.entry.result, row.entry.by)).collect()
+    }
+
+    /// Turns that have ended, and the tokens that all of them took.
+    pub(crate) async fn spent(&self) -> (u64, u64) {
+        let store = Store::open(&self.database()).unwrap();
+        let sums = store.usage(Timestamp(i64::MIN)..Timestamp(i64::MAX)).await.unwrap();
+        store.close().await.unwrap();
+        let of = |sum: &acg_store::UsageSum| (sum.spent.turns, sum.spent.tokens_but_cached());
+        sums.iter().map(of).fold((0, 0), |(turns, tokens), (more, took)| (turns + more, tokens + took))
     }
 
     pub(crate) fn database(&self) -> PathBuf {

@@ -52,6 +52,7 @@ async fn a_deferred_question_survives_a_restart_and_is_applied_once() {
     assert!(specs[1].resume && specs[1].session == specs[0].session);
     let results: Vec<_> = home.record().await.into_iter().map(|entry| entry.0).collect();
     assert_eq!(results, ["asked", "deferred", "approved"]);
+    assert_eq!(home.spent().await, (2, 15), "five each: before the wait, after it, and the queued one");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

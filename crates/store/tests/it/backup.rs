@@ -166,7 +166,7 @@ async fn lived(place: &Place) -> Store {
     let (running, ..) = begun(&store, "r", "running").await;
     store.turn_sent(running, &"s".into()).await.unwrap();
     let (deferred, _) = asked(&store, "r2", "deferred", "a2b3").await;
-    store.defer_turn(deferred).await.unwrap();
+    store.defer_turn(deferred, None).await.unwrap();
     store.grant(allowance(GrantScope::Always), NOW, entry("granted")).await.unwrap();
     place.back_up();
     store

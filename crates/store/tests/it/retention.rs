@@ -67,7 +67,7 @@ async fn what_is_finished_and_old_goes_and_everything_else_stays() {
     let (running, ..) = begun(&store, "r", "running").await;
     store.turn_sent(running, &"s".into()).await.unwrap();
     let (deferred, _) = asked(&store, "r", "deferred", "a2b3").await;
-    assert!(store.defer_turn(deferred).await.unwrap());
+    assert!(store.defer_turn(deferred, None).await.unwrap());
     accept(&store, "r", "waiting").await;
     store.enqueue(vec![part("r", "pending", None)], NOW).await.unwrap();
     // Ended, but only just.

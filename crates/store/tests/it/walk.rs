@@ -138,7 +138,7 @@ impl Model {
             }
             Step::Defer { turn } => {
                 let Some((id, state)) = pick(&mut self.turns, turn) else { return };
-                let deferred = store.defer_turn(*id).await;
+                let deferred = store.defer_turn(*id, None).await;
                 assert_eq!(deferred.is_err(), matches!(state, None | Some(TurnState::Ended)));
                 if deferred.unwrap_or(false) {
                     assert_eq!(*state, Some(TurnState::Sent));
