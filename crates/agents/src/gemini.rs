@@ -1,4 +1,4 @@
-//! Gemini CLI, by `gemini --acp`: the protocol of [`crate::acp`] in lines on stdio, one process for one session.
+//! Gemini CLI, by `gemini --acp`: the protocol of `acp` in lines on stdio, one process for one session.
 //!
 //! A process serves one role, as what the role may do is an administrator's policy that the process is started with. It is
 //! the whole of the session too: what Gemini says it can load it cannot (0.61.0), so an ended process is a session that
