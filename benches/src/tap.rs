@@ -117,9 +117,10 @@ async fn up(tap: &Tap, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> std::
         let read = from.read(&mut buffer).await?;
         let at = Instant::now();
         let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
-        to.write_all(bytes).await?;
         seen.extend_from_slice(bytes);
+        // Noted before it is passed on: the server may show it at once.
         tap.post(&seen, at);
+        to.write_all(bytes).await?;
         // A mark may lie across two reads.
         let keep = seen.len().min(MARK_LENGTH - 1);
         seen.drain(..seen.len() - keep);
