@@ -10,7 +10,6 @@
 //! this one time only; what is asked outside of a turn, in another session or in an unknown form is refused.
 
 mod backend;
-mod base64;
 mod dialect;
 mod env;
 mod factory;

@@ -8,8 +8,6 @@ use std::path::{Path, PathBuf};
 
 use acg_core::agent::{Prompt, PromptFile};
 
-use super::base64;
-
 /// Largest picture that is sent with its bytes.
 const MAX_IMAGE: u64 = 8 * 1024 * 1024;
 /// Largest text that goes along whole.
@@ -77,7 +75,7 @@ pub(crate) fn load(prompt: &Prompt) -> HashMap<PathBuf, Loaded> {
         let Ok(bytes) = std::fs::read(&file.path) else { continue };
         left = left.saturating_sub(size);
         if is_image(file) {
-            loaded.insert(file.path.clone(), Loaded::Image(base64::encode(&bytes)));
+            loaded.insert(file.path.clone(), Loaded::Image(data_encoding::BASE64.encode(&bytes)));
         } else if let Ok(text) = String::from_utf8(bytes) {
             loaded.insert(file.path.clone(), Loaded::Text(text));
         }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use acg_core::agent::{AgentError, AgentSession, Prompt};
 use acg_types::{AgentEvent, Decision, EndReason, PermissionId, SessionId, TurnEnd};
 use async_trait::async_trait;
-use tokio::time::{Instant, timeout_at};
 
 use super::key::Key;
 use crate::kit::driver::Process;
@@ -38,16 +37,7 @@ impl CodexSession {
 
     /// Waits for the end of an interrupted turn, and takes what else comes.
     async fn interrupted(&mut self) -> Option<TurnEnd> {
-        let process = self.process().ok()?;
-        let deadline = Instant::now() + INTERRUPT;
-        timeout_at(deadline, process.interrupt()).await.ok()?.ok()?;
-        loop {
-            match timeout_at(deadline, process.next()).await {
-                Ok(Ok(AgentEvent::End(end))) => return Some(end),
-                Ok(Ok(_)) => {}
-                Ok(Err(_)) | Err(_) => return None,
-            }
-        }
+        self.process().ok()?.interrupted(INTERRUPT).await
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use acg_config::{Key, Kind, Section, Settings, Shape};
 
 use super::env;
+use crate::kit::env::given;
 
 /// The type `gemini`.
 #[derive(Clone, Copy, Debug)]
@@ -98,16 +99,7 @@ impl Kind for GeminiKind {
         settings.max_attempts = section.u32("max_attempts").unwrap_or(settings.max_attempts);
         settings.idle_timeout = section.duration("idle_timeout").unwrap_or(settings.idle_timeout);
         settings.max_processes = section.u32("max_processes").unwrap_or(settings.max_processes);
-        if let Some(given) = section.map_of_str("env") {
-            for (name, _) in given.iter().filter(|(name, _)| !env::may_configure(name)) {
-                let text = format!(
-                    "'{}' may not be set for Gemini: it is the gateway's, or weakens permissions.",
-                    name.escape_debug()
-                );
-                section.error("env", &text, None);
-            }
-            settings.env = given.into_iter().collect();
-        }
+        settings.env = given(section, "Gemini", env::may_configure);
         Some(Settings(Arc::new(settings)))
     }
 }

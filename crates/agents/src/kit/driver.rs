@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use acg_core::agent::{AgentError, Prompt};
-use acg_types::{AgentEvent, AgentName, Decision, PermissionId, SessionId};
+use acg_types::{AgentEvent, AgentName, Decision, PermissionId, SessionId, TurnEnd};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -265,6 +265,19 @@ impl Process {
 
     pub(crate) async fn interrupt(&self) -> Result<(), AgentError> {
         self.send(Command::Interrupt).await
+    }
+
+    /// Asks the program to end its turn, and waits for that; what else comes is of no use. `None`: not in this time.
+    pub(crate) async fn interrupted(&mut self, at_most: Duration) -> Option<TurnEnd> {
+        let deadline = Instant::now() + at_most;
+        timeout_at(deadline, self.interrupt()).await.ok()?.ok()?;
+        loop {
+            match timeout_at(deadline, self.next()).await {
+                Ok(Ok(AgentEvent::End(end))) => return Some(end),
+                Ok(Ok(_)) => {}
+                Ok(Err(_)) | Err(_) => return None,
+            }
+        }
     }
 
     /// Closes its stdin and waits for the end; kills it if that takes too long.

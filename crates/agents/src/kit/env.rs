@@ -1,6 +1,10 @@
-//! The variables of the gateway's own environment that every agent program gets.
+//! The variables of the gateway's own environment that every agent program gets, and those that its entry may give it.
 //!
 //! Owns the one list. What a single program needs besides is in that program's own; must never hold a secret's name.
+
+use std::collections::BTreeMap;
+
+use acg_config::Section;
 
 /// Where things are, who the user is, how text is shown, and the way out of the network.
 pub(crate) const COMMON: &[&str] = &[
@@ -28,3 +32,19 @@ pub(crate) const COMMON: &[&str] = &[
     "all_proxy",
     "no_proxy",
 ];
+
+/// The variables that an agent's entry gives `program`. Each that it may not is an error, which names it.
+pub(crate) fn given(
+    section: &mut Section<'_>,
+    program: &str,
+    may_configure: fn(&str) -> bool,
+) -> BTreeMap<String, String> {
+    let given = section.map_of_str("env").unwrap_or_default();
+    for (name, _) in given.iter().filter(|(name, _)| !may_configure(name)) {
+        let name = name.escape_debug();
+        let text =
+            format!("'{name}' may not be set for {program}: it is the gateway's, or weakens permissions.");
+        section.error("env", &text, None);
+    }
+    given.into_iter().collect()
+}

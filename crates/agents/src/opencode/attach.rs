@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use acg_core::agent::{Prompt, PromptFile};
+use data_encoding::BASE64;
 use serde_json::{Value, json};
 
 /// Largest picture that is sent with its bytes.
@@ -35,7 +36,7 @@ fn part(file: &PromptFile) -> Option<Value> {
         && size <= MAX_IMAGE
     {
         let bytes = std::fs::read(&file.path).ok()?;
-        let url = format!("data:{media};base64,{}", base64(&bytes));
+        let url = format!("data:{media};base64,{}", BASE64.encode(&bytes));
         return Some(json!({"type": "file", "mime": media, "filename": name, "url": url}));
     }
     if media.starts_with("text/") || matches!(media, "application/json" | "application/xml") {
@@ -59,22 +60,6 @@ fn address(path: &Path) -> Option<String> {
     Some(address)
 }
 
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let (a, b, c) = (chunk[0], chunk.get(1).copied(), chunk.get(2).copied());
-        let sextets = [
-            Some(a >> 2),
-            Some((a & 3) << 4 | b.unwrap_or(0) >> 4),
-            b.map(|b| (b & 15) << 2 | c.unwrap_or(0) >> 6),
-            c.map(|c| c & 63),
-        ];
-        text.extend(sextets.map(|sextet| sextet.map_or('=', |at| char::from(LETTERS[usize::from(at)]))));
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,9 +68,9 @@ mod tests {
     fn bytes_and_paths_are_written_as_the_standards_say() {
         for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]
         {
-            assert_eq!(base64(bytes.as_bytes()), text);
+            assert_eq!(BASE64.encode(bytes.as_bytes()), text);
         }
-        assert_eq!(base64(&[0xff, 0xfe, 0xfd]), "//79");
+        assert_eq!(BASE64.encode(&[0xff, 0xfe, 0xfd]), "//79");
         assert_eq!(address(Path::new("/a b/ü?#.txt")).unwrap(), "file:///a%20b/%C3%BC%3F%23.txt");
     }
 

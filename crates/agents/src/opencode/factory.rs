@@ -7,6 +7,7 @@ use std::time::Duration;
 use acg_config::{Key, Kind, Section, Settings, Shape};
 
 use super::env;
+use crate::kit::env::given;
 
 /// The type `opencode`.
 #[derive(Clone, Copy, Debug)]
@@ -127,16 +128,7 @@ impl Kind for OpenCodeKind {
         settings.idle_timeout = section.duration("idle_timeout").unwrap_or(settings.idle_timeout);
         settings.max_memory = section.u32("max_memory").map_or(settings.max_memory, u64::from);
         settings.max_retries = section.u32("max_retries").map_or(settings.max_retries, u64::from);
-        if let Some(given) = section.map_of_str("env") {
-            for (name, _) in given.iter().filter(|(name, _)| !env::may_configure(name)) {
-                let text = format!(
-                    "'{}' may not be set for OpenCode: it is the gateway's, or weakens permissions.",
-                    name.escape_debug()
-                );
-                section.error("env", &text, None);
-            }
-            settings.env = given.into_iter().collect();
-        }
+        settings.env = given(section, "OpenCode", env::may_configure);
         Some(Settings(Arc::new(settings)))
     }
 }
