@@ -27,8 +27,9 @@ pub(crate) const NAMES: &[&str] = &["claude", "opencode", "codex", "gemini"];
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
-    /// Rounds; in each the program is started anew once.
     rounds: usize,
+    /// The program is started anew in each of so many rounds.
+    once: usize,
     /// Turns of a round in each process that is up.
     turns: usize,
     /// Wait between two turns: the last one is settled.
@@ -37,12 +38,12 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn full() -> Self {
-        Self { rounds: 12, turns: 5, gap: Duration::from_millis(100) }
+        Self { rounds: 24, once: 3, turns: 5, gap: Duration::from_millis(100) }
     }
 
     /// Shows that everything works; its figures mean little.
     pub(crate) fn quick() -> Self {
-        Self { rounds: 1, turns: 2, gap: Duration::ZERO }
+        Self { rounds: 1, once: 1, turns: 2, gap: Duration::ZERO }
     }
 }
 
@@ -111,8 +112,10 @@ async fn one(name: &str, programs: &Programs, plan: Plan) -> Result<Option<Line>
     let mut line = Line { agent: format!("{name} {version}"), ..Line::default() };
     let mut number = 0;
     for round in 0..plan.rounds {
-        number += 1;
-        line.once.push(vec![millis(once::run(name, &once, alone, &prompt(number)).await?)]);
+        if round % plan.once == 0 {
+            number += 1;
+            line.once.push(vec![millis(once::run(name, &once, alone, &prompt(number)).await?)]);
+        }
         for way in if round % 2 == 0 { [0, 1, 2] } else { [2, 1, 0] } {
             sleep(plan.gap).await;
             match way {

@@ -17,6 +17,7 @@ use acg_core::agent::{Abilities, AgentBackend, AgentError, AgentInfo, AgentSessi
 use acg_policy::RolePolicy;
 use acg_types::{AgentName, Role, SessionId};
 use async_trait::async_trait;
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -94,6 +95,16 @@ struct Shared {
     twins: Mutex<HashMap<(String, bool), String>>,
     tracker: TaskTracker,
     shutdown: CancellationToken,
+}
+
+/// A session that may be prompted.
+#[derive(Debug)]
+struct Ready {
+    /// As the core knows it.
+    id: SessionId,
+    /// As the server knows it.
+    session: String,
+    last_message: String,
 }
 
 /// One configured OpenCode agent.
@@ -351,15 +362,16 @@ impl Shared {
             .map_err(|error| format!("its process cannot be confined: {error}; or switch `confinement` off"))
     }
 
-    /// The session of the server that `spec` means, with the rules of its role in force.
-    async fn session(&self, server: &Server, spec: &SessionSpec) -> Result<(SessionId, String), AgentError> {
+    /// The session of the server that `spec` means, with the rules of its role in force, and its last message.
+    async fn session(&self, server: &Server, spec: &SessionSpec) -> Result<Ready, AgentError> {
         let wanted = rules::of(&spec.policy, &server.facts);
         let title = spec.title.as_deref().unwrap_or("agent-chat-gateway");
         let title: String = title.chars().filter(|c| !c.is_control()).take(200).collect();
         let Some(id) = &spec.session else {
             let made = self.create(server, &title, &wanted).await?;
             let prefix = if spec.confined { CONFINED } else { "" };
-            return Ok((SessionId::from(format!("{prefix}{}", made.id)), made.id));
+            let id = SessionId::from(format!("{prefix}{}", made.id));
+            return Ok(Ready { id, session: made.id, last_message: String::new() });
         };
         let unknown = || AgentError::UnknownSession(id.clone());
         let (raw, was_confined) = match id.as_str().strip_prefix(CONFINED) {
@@ -372,6 +384,13 @@ impl Shared {
         let is_native = was_confined == spec.confined;
         let key = (id.as_str().to_owned(), spec.confined);
         let twin = self.twins().get(&key).cloned();
+        if let Some(left) = server.take_left(twin.as_deref().unwrap_or(raw))
+            && let Some(found) = left.session.get().filter(|found| self.is_fit(found))
+            && rules::are_in_force(&found.permission, &wanted)
+        {
+            let last_message = left.last_message.clone();
+            return Ok(Ready { id: id.clone(), session: found.id.clone(), last_message });
+        }
         let mut found = None;
         if let Some(twin) = twin {
             found = self.look_up(server, &twin).await?;
@@ -398,7 +417,8 @@ impl Shared {
         if session.id != raw {
             self.twins().insert(key, session.id.clone());
         }
-        Ok((id.clone(), session.id))
+        let last_message = self.last_message(server, &session.id).await?;
+        Ok(Ready { id: id.clone(), session: session.id, last_message })
     }
 
     async fn look_up(&self, server: &Server, id: &str) -> Result<Option<SessionInfo>, AgentError> {
@@ -410,11 +430,14 @@ impl Shared {
         }
     }
 
-    /// A session that may be used: of this working directory, and not a subagent's.
+    /// The session, if it may be used.
     fn fit(&self, found: &Value) -> Option<SessionInfo> {
-        use serde::Deserialize as _;
-        let info = SessionInfo::deserialize(found).ok()?;
-        (is_id(&info.id) && info.parent.is_none() && Path::new(&info.directory) == self.cwd).then_some(info)
+        SessionInfo::deserialize(found).ok().filter(|found| self.is_fit(found))
+    }
+
+    /// Of this working directory, and not a subagent's.
+    fn is_fit(&self, found: &SessionInfo) -> bool {
+        is_id(&found.id) && found.parent.is_none() && Path::new(&found.directory) == self.cwd
     }
 
     async fn twin_by_title(&self, server: &Server, raw: &str) -> Result<Option<SessionInfo>, AgentError> {
@@ -584,8 +607,7 @@ impl AgentBackend for OpenCodeBackend {
         }
         self.sweep();
         let server = self.shared.server(Trust::of(&spec)).await?;
-        let (id, session) = self.shared.session(&server, &spec).await?;
-        let last_message = self.shared.last_message(&server, &session).await?;
+        let Ready { id, session, last_message } = self.shared.session(&server, &spec).await?;
         Ok(Box::new(OpenCodeSession::new(Opened {
             agent: self.shared.agent.clone(),
             id,

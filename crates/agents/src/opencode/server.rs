@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use acg_core::agent::AgentError;
@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use super::facts::{self, Facts};
 use super::home::Home;
 use super::http::{Api, ApiError, client, is_id};
-use super::wire::{self, Event};
+use super::wire::{self, Event, SessionInfo};
 use crate::kit::jsonl::Lines;
 use crate::kit::process::{Launch, Started, start};
 use crate::kit::tail::Tail;
@@ -35,6 +35,8 @@ const BACKLOG: usize = 4096;
 const MAX_LINE: usize = 64 * 1024;
 /// Most sessions below those of running turns.
 const CHILDREN: usize = 10_000;
+/// Most sessions whose state after their last turn is kept.
+const LEFT: usize = 1000;
 
 /// What an event is about, and the event.
 pub(crate) type Routed = (String, Event);
@@ -61,6 +63,14 @@ impl Routes {
     }
 }
 
+/// How a turn has left its session. It serves one prompt, which need not ask for it.
+#[derive(Debug)]
+pub(crate) struct Left {
+    pub(crate) last_message: String,
+    /// The session as the server told it after the turn.
+    pub(crate) session: OnceLock<SessionInfo>,
+}
+
 type Shared = Arc<Mutex<Routes>>;
 
 fn lock(routes: &Mutex<Routes>) -> MutexGuard<'_, Routes> {
@@ -74,6 +84,7 @@ pub(crate) struct Server {
     pub(crate) facts: Facts,
     pub(crate) home: Home,
     routes: Shared,
+    left: Mutex<HashMap<String, Arc<Left>>>,
     /// The launcher's process.
     pid: Option<u32>,
     life: Life,
@@ -183,7 +194,8 @@ impl Server {
         tracker.spawn(listener.run(frames));
         drop(guard.disarm());
         let used = Mutex::new(Instant::now());
-        Ok(Self { api, version, facts, home: plan.home, routes, pid, life, used })
+        let left = Mutex::default();
+        Ok(Self { api, version, facts, home: plan.home, routes, left, pid, life, used })
     }
 
     pub(crate) fn is_alive(&self) -> bool {
@@ -212,6 +224,22 @@ impl Server {
         }
         routes.turns.insert(session.to_owned(), sender);
         Some(Listening { routes: Arc::clone(&self.routes), session: session.to_owned(), events })
+    }
+
+    /// Notes how a turn has left its session.
+    pub(crate) fn leave(&self, session: &str, last_message: String) -> Arc<Left> {
+        let left = Arc::new(Left { last_message, session: OnceLock::new() });
+        let mut all = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= LEFT {
+            all.clear();
+        }
+        all.insert(session.to_owned(), Arc::clone(&left));
+        left
+    }
+
+    /// How the last turn has left a session, once, if nothing was done with it since.
+    pub(crate) fn take_left(&self, session: &str) -> Option<Arc<Left>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).remove(session)
     }
 
     /// The process that it is below.

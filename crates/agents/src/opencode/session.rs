@@ -11,6 +11,7 @@ use std::time::Duration;
 use acg_core::agent::{AgentError, AgentSession, Prompt};
 use acg_types::{AgentEvent, AgentName, Decision, EndReason, PermissionId, SessionId, TurnEnd};
 use async_trait::async_trait;
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
@@ -19,6 +20,7 @@ use super::attach;
 use super::http::ApiError;
 use super::server::{Listening, Server};
 use super::turn::{Begin, Effect, Turn};
+use super::wire::SessionInfo;
 
 /// How long a question waits for its call to be shown.
 const HOLD: Duration = Duration::from_secs(2);
@@ -207,6 +209,21 @@ impl OpenCodeSession {
         busy.get(&self.opened.session).is_none().then_some(CANCELLED)
     }
 
+    /// Notes how the turn has left the session, and looks at it now that nobody waits: what the next prompt must know is
+    /// then known.
+    fn leave(&self) {
+        let left = self.opened.server.leave(&self.opened.session, self.opened.last_message.clone());
+        let (api, session) = (self.opened.server.api.clone(), self.opened.session.clone());
+        self.opened.tracker.spawn(async move {
+            if let Ok(found) = api.get(&format!("/session/{session}")).await
+                && let Ok(found) = SessionInfo::deserialize(found)
+                && found.id == session
+            {
+                let _once = left.session.set(found);
+            }
+        });
+    }
+
     /// The place of the turn; waits for one that was let go.
     async fn listen(&self) -> Option<Listening> {
         let deadline = Instant::now() + LET_GO;
@@ -278,6 +295,8 @@ impl AgentSession for OpenCodeSession {
         {
             self.opened.last_message = running.turn.last_message();
             self.opened.server.touch();
+            drop(running);
+            self.leave();
         }
         Ok(event)
     }
