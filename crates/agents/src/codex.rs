@@ -15,7 +15,6 @@ mod factory;
 mod home;
 mod key;
 mod outcome;
-mod session;
 mod shell;
 mod surroundings;
 mod turn;

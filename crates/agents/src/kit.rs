@@ -4,11 +4,15 @@
 pub mod confine;
 pub(crate) mod driver;
 pub(crate) mod env;
+pub(crate) mod file_url;
 pub(crate) mod jsonl;
 pub(crate) mod keeper;
+pub(crate) mod key;
 pub mod launcher;
 pub mod lineage;
 pub(crate) mod memory;
 pub(crate) mod pool;
 pub(crate) mod process;
+pub(crate) mod seat;
+pub(crate) mod site;
 pub(crate) mod tail;

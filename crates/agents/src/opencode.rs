@@ -12,11 +12,14 @@ mod env;
 mod factory;
 mod facts;
 mod fault;
+mod guests;
 mod home;
 mod http;
+mod left;
 mod rules;
 mod server;
 mod session;
+mod sessions;
 mod turn;
 mod wire;
 

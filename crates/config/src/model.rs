@@ -283,6 +283,31 @@ pub struct AgentConfig {
     pub life: Life,
 }
 
+impl AgentConfig {
+    /// An agent whose entry says nothing more: every key has its default, and no role may do anything.
+    pub fn new(name: AgentName, kind: impl Into<String>, working_directory: PathBuf) -> Self {
+        Self {
+            name,
+            kind: kind.into(),
+            served: true,
+            settings: None,
+            working_directory,
+            session_prefix: "agent-chat".to_owned(),
+            context_files: Vec::new(),
+            timeout: Duration::from_mins(6),
+            permissions: Permissions::default(),
+            policies: BTreeMap::new(),
+            session_scope: SessionScope::Room,
+            guest_inherits: false,
+            confinement: Confinement::Guests,
+            confine_read: Vec::new(),
+            confine_write: Vec::new(),
+            budget: DayBudget::default(),
+            life: Life::default(),
+        }
+    }
+}
+
 /// How an agent's processes are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Life {

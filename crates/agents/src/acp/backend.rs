@@ -15,7 +15,7 @@ use async_trait::async_trait;
 
 use super::dialect::Dialect;
 use super::files::{Place, Shelf};
-use super::key::Key;
+use super::key::{self, Key};
 use super::session::AcpSession;
 use super::turn::{Machine, Opening};
 use super::wire::Hello;
@@ -23,6 +23,7 @@ use crate::kit::driver::{Process, StartError};
 use crate::kit::keeper::{Keeper, probing};
 use crate::kit::pool::Lease;
 use crate::kit::process::Launch;
+use crate::kit::seat::Seat;
 
 /// Longest id of a session that is taken.
 const MAX_SESSION: usize = 512;
@@ -120,7 +121,7 @@ impl AcpBackend {
 
     fn session(&self, id: SessionId, process: Process, key: Key, lease: Lease<Key>) -> Box<dyn AgentSession> {
         let hands = (Arc::clone(&self.shelf), Arc::clone(&self.place));
-        Box::new(AcpSession::new(id, (process, key), lease, hands))
+        Box::new(AcpSession::new(id, Seat::new(lease, key, Some(process)), hands))
     }
 
     /// A new session, whose id the program chooses.
@@ -130,7 +131,7 @@ impl AcpBackend {
             return Err(AgentError::Protocol("the id of its session is too long".into()));
         }
         let id = SessionId::from(hello.session);
-        let key = Key::of(spec);
+        let key = key::of(spec);
         let (lease, _) = self.keeper.take(&id, &key).await?;
         Ok(self.session(id, process, key, lease))
     }
@@ -185,7 +186,7 @@ impl AgentBackend for AcpBackend {
         if text.is_empty() || text.len() > MAX_SESSION || text.chars().any(char::is_control) {
             return Err(AgentError::UnknownSession(session));
         }
-        let key = Key::of(&spec);
+        let key = key::of(&spec);
         let (lease, process) = self.keeper.take(&session, &key).await?;
         if let Some(process) = process {
             return Ok(self.session(session, process, key, lease));

@@ -219,7 +219,6 @@ mod tests {
 
     #[test]
     fn an_agent_that_nobody_may_use_is_a_fault() {
-        use acg_config::{Confinement, Permissions, SessionScope};
         use acg_policy::{Otherwise, RolePolicy};
         use acg_types::Role;
 
@@ -227,23 +226,9 @@ mod tests {
             let (settings, _) = acg_config::parse_settings(&ACP_KIND, text, Path::new("/"), &|_| None);
             let owner = RolePolicy { otherwise, ..RolePolicy::default() };
             let agent = AgentConfig {
-                name: "a".into(),
-                kind: "acp".into(),
-                served: true,
                 settings,
-                working_directory: "/".into(),
-                session_prefix: String::new(),
-                context_files: Vec::new(),
-                timeout: Duration::from_secs(1),
-                permissions: Permissions::default(),
                 policies: [(Role::owner(), Arc::new(owner)), (Role::guest(), Arc::default())].into(),
-                session_scope: SessionScope::Room,
-                guest_inherits: false,
-                confinement: Confinement::Guests,
-                confine_read: Vec::new(),
-                confine_write: Vec::new(),
-                life: acg_config::Life::default(),
-                budget: acg_config::DayBudget::default(),
+                ..AgentConfig::new("a".into(), "acp", "/".into())
             };
             ACP_KIND.faults(&agent).len()
         };

@@ -4,8 +4,8 @@
 //! gateway knows (`Bash`, `Read`) may ever allow a call of such a program: its calls are named `acp:KIND`. Only the files
 //! that are read and written through the gateway are `Read` and `Write`, because the gateway does that itself.
 
-use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,9 +22,9 @@ use super::factory::AcpSettings;
 use super::presets::{self, Preset};
 use super::turn::Opening;
 use super::wire::Call;
-use crate::kit::confine::{self, Confinement, Needs};
-use crate::kit::lineage::{Lineage, Registration, Serves};
-use crate::kit::process::{Launch, find_program};
+use crate::kit::confine::{self, Needs};
+use crate::kit::process::Launch;
+use crate::kit::site::Site;
 use crate::registry::BuildParts;
 
 /// How a program that nothing is known of speaks.
@@ -114,32 +114,18 @@ fn refused(spec: &SessionSpec, ask_everything: bool, can_confine: bool) -> Optio
 /// One configured program.
 #[derive(Debug)]
 pub(crate) struct GenericProgram {
-    agent: AgentName,
     settings: AcpSettings,
     preset: Option<&'static Preset>,
-    cwd: PathBuf,
-    launcher: PathBuf,
-    environment: Vec<(OsString, OsString)>,
-    gateway_home: Option<PathBuf>,
-    confine_read: Vec<PathBuf>,
-    confine_write: Vec<PathBuf>,
-    lineage: Lineage,
+    site: Site,
     warned: AtomicBool,
 }
 
 impl GenericProgram {
     pub(crate) fn new(config: &AgentConfig, settings: AcpSettings, parts: BuildParts) -> Self {
         Self {
-            agent: config.name.clone(),
             settings,
             preset: presets::of(&config.kind),
-            cwd: config.working_directory.clone(),
-            launcher: parts.launcher,
-            environment: parts.environment,
-            gateway_home: parts.gateway_home,
-            confine_read: config.confine_read.clone(),
-            confine_write: config.confine_write.clone(),
-            lineage: parts.lineage,
+            site: Site::new(config, parts),
             warned: AtomicBool::new(false),
         }
     }
@@ -152,37 +138,11 @@ impl GenericProgram {
             }
         }
     }
-
-    fn confinement(
-        &self,
-        program: &Path,
-        env: &std::collections::BTreeMap<OsString, OsString>,
-    ) -> Result<Option<Confinement>, String> {
-        let support = confine::support();
-        if !support.is_there() {
-            tracing::warn!(agent = %self.agent, "an agent's process runs unconfined: {support}");
-            return Ok(None);
-        }
-        let temp = env.get(OsStr::new("TMPDIR")).map(PathBuf::from).filter(|dir| dir.is_absolute());
-        let needs = Needs {
-            working_directory: self.cwd.clone(),
-            programs: vec![program.to_owned()],
-            search_path: env.get(OsStr::new("PATH")).cloned(),
-            read: self.confine_read.clone(),
-            write: self.confine_write.clone(),
-            temp: Some(temp.unwrap_or_else(|| PathBuf::from("/tmp"))),
-            outside: self.gateway_home.iter().cloned().collect(),
-            ..Needs::default()
-        };
-        confine::for_agent(&needs)
-            .map(Some)
-            .map_err(|error| format!("its process cannot be confined: {error}; or switch `confinement` off"))
-    }
 }
 
 impl Program for GenericProgram {
     fn agent(&self) -> &AgentName {
-        &self.agent
+        &self.site.agent
     }
 
     fn word(&self) -> &str {
@@ -190,7 +150,7 @@ impl Program for GenericProgram {
     }
 
     fn place(&self) -> (PathBuf, Vec<PathBuf>) {
-        (self.cwd.clone(), self.gateway_home.iter().cloned().collect())
+        (self.site.cwd.clone(), self.site.outside())
     }
 
     fn launch(&self, spec: &SessionSpec) -> Result<(Launch, Opening), String> {
@@ -203,38 +163,31 @@ impl Program for GenericProgram {
             && !self.warned.swap(true, Ordering::Relaxed)
         {
             tracing::warn!(
-                agent = %self.agent, role = %spec.role,
+                agent = %self.site.agent, role = %spec.role,
                 "a program that speaks the Agent Client Protocol need not ask about what it does: what it does unasked \
                  for this role is held by its confinement alone"
             );
         }
         let preset_env = self.preset.map_or(&[][..], |preset| preset.env);
         let facts = (&spec.role, &*spec.allowed_tools);
-        let env = env::child(&self.environment, preset_env, &self.settings.env, facts);
-        let path = env.get(OsStr::new("PATH")).cloned();
+        let env = env::child(&self.site.environment, preset_env, &self.settings.env, facts);
         let command = &self.settings.command;
-        let program = find_program(command, path.as_deref(), &self.cwd).ok_or_else(|| {
+        let program = self.site.find(command, &env).ok_or_else(|| {
             let install = self.preset.map_or_else(String::new, |preset| format!(" ({})", preset.install));
             format!(
                 "the program `{command}` was not found; install {word}{install} or set the agent's `command`"
             )
         })?;
-        let confine = if spec.confined { self.confinement(&program, &env)? } else { None };
-        let serves = Arc::new(Serves { role: spec.role.clone(), conversation: Some(spec.conversation) });
-        let launch = Launch {
-            launcher: self.launcher.clone(),
-            program,
-            args: self.settings.args.iter().map(OsString::from).collect(),
-            env,
-            cwd: self.cwd.clone(),
-            confine: confine.map(Arc::new),
-            serves: Some(Registration { lineage: self.lineage.clone(), serves }),
-        };
+        let confine =
+            if spec.confined { self.site.confine(&program, &env, || Ok(Needs::default()))? } else { None };
+        let args = self.settings.args.iter().map(OsString::from).collect();
+        let serves = Some(self.site.serving(spec));
+        let launch = Launch { serves, ..self.site.launch(program, args, env, confine) };
         let files = self.preset.is_none_or(|preset| preset.files);
         let costs = self.preset.is_some_and(|preset| preset.costs);
         let opening = Opening {
             dialect: Arc::new(Generic { files, costs, login: self.login() }),
-            cwd: self.cwd.to_string_lossy().into_owned(),
+            cwd: self.site.cwd.to_string_lossy().into_owned(),
             context: spec.context.clone().filter(|context| !context.trim().is_empty()),
             model: self.settings.model.clone(),
             mode: self.settings.mode.clone(),

@@ -1,32 +1,13 @@
 //! What a process was started for: one role with all that depends on it, and one context.
 
 use acg_core::agent::SessionSpec;
-use acg_types::{ConversationId, Role};
 
-/// What a process was started for; another key needs another process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Key {
-    role: Role,
-    allowed_tools: Vec<String>,
-    context: Option<String>,
-    inherit: bool,
-    confined: bool,
-    conversation: ConversationId,
-    /// What is allowed, as far as a program may be started differently for it.
-    policy: String,
-}
+use crate::kit::key;
 
-impl Key {
-    pub(crate) fn of(spec: &SessionSpec) -> Self {
-        let rules: Vec<String> = spec.policy.rules.iter().map(ToString::to_string).collect();
-        Self {
-            role: spec.role.clone(),
-            allowed_tools: spec.allowed_tools.clone(),
-            context: spec.context.clone(),
-            inherit: spec.inherit,
-            confined: spec.confined,
-            conversation: spec.conversation,
-            policy: format!("{:?} {} {}", spec.policy.otherwise, spec.policy.everything, rules.join("\n")),
-        }
-    }
+/// Besides what counts for every program: what is allowed, as far as a program may be started differently for it.
+pub(crate) type Key = key::Key<String>;
+
+pub(crate) fn of(spec: &SessionSpec) -> Key {
+    let rules: Vec<String> = spec.policy.rules.iter().map(ToString::to_string).collect();
+    Key::of(spec, format!("{:?} {} {}", spec.policy.otherwise, spec.policy.everything, rules.join("\n")))
 }

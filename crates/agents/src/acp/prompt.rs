@@ -3,10 +3,11 @@
 //! Reading the files is apart from laying out the blocks, which is pure. A file that is not taken is named in the text.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use acg_core::agent::{Prompt, PromptFile};
+
+use crate::kit::file_url::file_url;
 
 /// Largest picture that is sent with its bytes.
 const MAX_IMAGE: u64 = 8 * 1024 * 1024;
@@ -87,7 +88,7 @@ pub(crate) fn load(prompt: &Prompt) -> HashMap<PathBuf, Loaded> {
 pub(crate) fn blocks(prompt: &Prompt, mut loaded: HashMap<PathBuf, Loaded>, takes: Takes) -> Vec<Block> {
     let (mut blocks, mut named, mut inline) = (Vec::new(), Vec::new(), String::new());
     for file in &prompt.files {
-        let uri = address(&file.path);
+        let uri = file_url(&file.path);
         let media = file.media_type.clone();
         match (loaded.remove(&file.path), uri) {
             (Some(Loaded::Image(data)), _) if takes.images => {
@@ -120,19 +121,6 @@ pub(crate) fn blocks(prompt: &Prompt, mut loaded: HashMap<PathBuf, Loaded>, take
 
 fn plain(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(200).collect()
-}
-
-/// `file://` with everything but plain letters escaped.
-fn address(path: &Path) -> Option<String> {
-    let mut address = String::from("file://");
-    for byte in path.to_str()?.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.' | b'~') {
-            address.push(char::from(byte));
-        } else {
-            write!(address, "%{byte:02X}").ok()?;
-        }
-    }
-    Some(address)
 }
 
 #[cfg(test)]

@@ -7,15 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acg_core::agent::{AgentError, AgentSession, Prompt};
-use acg_types::{AgentEvent, Decision, EndReason, PermissionId, SessionId, TurnEnd};
+use acg_types::{AgentEvent, Decision, PermissionId, SessionId};
 use async_trait::async_trait;
 use tokio::time::timeout;
 
 use super::files::{Place, Shelf};
 use super::key::Key;
 use super::prompt;
-use crate::kit::driver::Process;
-use crate::kit::pool::Lease;
+use crate::kit::seat::Seat;
 
 /// How long an interrupted turn may take to end by itself (3 to 56 ms, measured with four programs).
 const INTERRUPT: Duration = Duration::from_secs(5);
@@ -25,35 +24,14 @@ const DISK: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct AcpSession {
     id: SessionId,
-    /// `None` once it was killed.
-    process: Option<(Process, Key)>,
-    /// Held for as long as the session is open.
-    lease: Option<Lease<Key>>,
+    seat: Seat<Key>,
     shelf: Arc<Shelf>,
     place: Arc<Place>,
-    running: bool,
-    /// The end of a cancelled turn, for whoever still asks for events.
-    ended: Option<TurnEnd>,
 }
 
 impl AcpSession {
-    pub(crate) fn new(
-        id: SessionId,
-        process: (Process, Key),
-        lease: Lease<Key>,
-        (shelf, place): (Arc<Shelf>, Arc<Place>),
-    ) -> Self {
-        Self { id, process: Some(process), lease: Some(lease), shelf, place, running: false, ended: None }
-    }
-
-    fn process(&mut self) -> Result<&mut Process, AgentError> {
-        let process = self.process.as_mut().map(|(process, _)| process);
-        process.ok_or_else(|| AgentError::Died("its process was ended".into()))
-    }
-
-    /// Waits for the end of an interrupted turn, and takes what else comes.
-    async fn interrupted(&mut self) -> Option<TurnEnd> {
-        self.process().ok()?.interrupted(INTERRUPT).await
+    pub(crate) fn new(id: SessionId, seat: Seat<Key>, (shelf, place): (Arc<Shelf>, Arc<Place>)) -> Self {
+        Self { id, seat, shelf, place }
     }
 }
 
@@ -64,8 +42,7 @@ impl AgentSession for AcpSession {
     }
 
     async fn prompt(&mut self, prompt: &Prompt) -> Result<(), AgentError> {
-        self.ended = None;
-        self.process()?;
+        self.seat.process()?;
         if !prompt.files.is_empty() {
             let asked = prompt.clone();
             let loaded = timeout(DISK, tokio::task::spawn_blocking(move || prompt::load(&asked))).await;
@@ -77,23 +54,15 @@ impl AgentSession for AcpSession {
                 }
             }
         }
-        self.running = true;
-        self.process()?.prompt(prompt).await
+        self.seat.prompt(prompt).await
     }
 
     async fn next_event(&mut self) -> Result<AgentEvent, AgentError> {
-        if let Some(end) = self.ended.take() {
-            return Ok(AgentEvent::End(end));
-        }
-        let event = self.process()?.next().await;
-        if let Ok(AgentEvent::End(_)) = &event {
-            self.running = false;
-        }
-        event
+        self.seat.next_event().await
     }
 
     async fn answer(&mut self, id: &PermissionId, decision: Decision) -> Result<(), AgentError> {
-        self.process()?;
+        self.seat.process()?;
         if let (Decision::Allow, Some(call)) = (&decision, self.shelf.wanted(id)) {
             let place = Arc::clone(&self.place);
             let done = timeout(DISK, tokio::task::spawn_blocking(move || place.carry_out(&call))).await;
@@ -103,36 +72,10 @@ impl AgentSession for AcpSession {
             };
             self.shelf.put(id, result);
         }
-        self.process()?.answer(id.clone(), decision).await
+        self.seat.process()?.answer(id.clone(), decision).await
     }
 
     async fn cancel(&mut self) {
-        if !self.running {
-            return;
-        }
-        let end = self.interrupted().await;
-        if end.is_none()
-            && let Some((process, _)) = self.process.take()
-        {
-            // Too slow: the whole group goes.
-            process.kill().await;
-        }
-        self.running = false;
-        let cancelled = TurnEnd { reason: EndReason::Cancelled, text: None, error: None, usage: None };
-        // It may have ended by itself at that very moment; what was asked for holds.
-        let end = end.map(|end| TurnEnd { reason: EndReason::Cancelled, ..end });
-        self.ended = Some(end.unwrap_or(cancelled));
-    }
-}
-
-impl Drop for AcpSession {
-    fn drop(&mut self) {
-        if let (Some((process, key)), Some(lease)) = (self.process.take(), self.lease.take())
-            && !self.running
-            && process.is_alive()
-        {
-            lease.give_back(process, key);
-        }
-        // Any other process is dropped here, which ends it: at once if its turn was running.
+        self.seat.cancel(Some(INTERRUPT)).await;
     }
 }

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use super::NEEDED_VERSION;
 use super::args::{self, ArgError};
 use super::error;
-use super::key::Key;
+use super::key::{self, Key};
 use super::oneshot::{self, OneShot};
 use super::session::{ClaudeSession, Transport};
 use super::settings::{ClaudeSettings, Mode};
@@ -20,6 +20,8 @@ use super::turn::{Hello, Machine, Opening};
 use crate::kit::driver::{Process, StartError};
 use crate::kit::keeper::{Keeper, probing};
 use crate::kit::process::Launch;
+use crate::kit::seat::Seat;
+use crate::kit::site::Site;
 use crate::registry::BuildParts;
 
 /// What people call it.
@@ -67,13 +69,7 @@ impl ClaudeBackend {
                 settings,
                 session_args,
                 withheld,
-                cwd: config.working_directory.clone(),
-                launcher: parts.launcher,
-                environment: parts.environment,
-                gateway_home: parts.gateway_home,
-                confine_read: config.confine_read.clone(),
-                confine_write: config.confine_write.clone(),
-                lineage: parts.lineage,
+                site: Site::new(config, parts),
             }),
             failures: AtomicU32::new(0),
         })
@@ -138,7 +134,7 @@ impl ClaudeBackend {
             );
         }
         Ok(Transport::OneShot {
-            starter: OneShot {
+            starter: Box::new(OneShot {
                 keeper: Arc::clone(&self.keeper),
                 session: session.clone(),
                 resume: spec.resume,
@@ -147,8 +143,7 @@ impl ClaudeBackend {
                 tools: form == Form::OneShot,
                 patience: self.surroundings.patience,
                 file: None,
-            },
-            process: None,
+            }),
             hook: None,
         })
     }
@@ -264,22 +259,19 @@ impl AgentBackend for ClaudeBackend {
         if !is_plausible(&session) {
             return Err(AgentError::UnknownSession(session));
         }
-        let key = Key::of(&spec, self.surroundings.offer(&spec));
+        let key = key::of(&spec, self.surroundings.offer(&spec));
         // Another role's process, or one with another context, ends before the session is opened again.
         let (lease, process) = self.keeper.take(&session, &key).await?;
         let starter = self.starter(&spec);
-        if let Some(process) = process {
-            let transport = Transport::Live { process, key };
-            return Ok(Box::new(ClaudeSession::new(session, transport, lease, starter)));
-        }
-        let one_shot = self.surroundings.settings.mode == Mode::OneShot
+        let is_one_shot = self.surroundings.settings.mode == Mode::OneShot
             || self.failures.load(Ordering::Relaxed) >= TRIES;
-        let transport = if one_shot {
-            self.open_one_shot(&spec, &session).await?
-        } else {
-            Transport::Live { process: self.open_live(&spec, &session).await?, key }
+        let (process, transport) = match process {
+            Some(process) => (Some(process), Transport::Live),
+            None if is_one_shot => (None, self.open_one_shot(&spec, &session).await?),
+            None => (Some(self.open_live(&spec, &session).await?), Transport::Live),
         };
-        Ok(Box::new(ClaudeSession::new(session, transport, lease, starter)))
+        let seat = Seat::new(lease, key, process);
+        Ok(Box::new(ClaudeSession::new(session, seat, transport, starter)))
     }
 
     async fn warm(&self, spec: SessionSpec) -> Result<(), AgentError> {

@@ -3,10 +3,8 @@
 //! Owns every switch that depends on the role: whose settings are read, which tools are offered, what the process
 //! may touch, whom it works for. Looks at the disk only where blocking is allowed. Must never start anything.
 
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use acg_core::agent::SessionSpec;
 use acg_policy::Otherwise;
@@ -14,9 +12,9 @@ use acg_policy::Otherwise;
 use super::settings::ClaudeSettings;
 use super::tools::Offer;
 use super::{env, foreign_hooks, given, hook, managed, trust};
-use crate::kit::confine::{self, Confinement, Needs};
-use crate::kit::lineage::{Lineage, Registration, Serves};
-use crate::kit::process::{Launch, find_program};
+use crate::kit::confine::Needs;
+use crate::kit::process::Launch;
+use crate::kit::site::{Env, Site};
 
 /// The folders of its state that a confined Claude writes: measured with 2.1.329.
 const WRITTEN: [&str; 4] = ["projects", "session-env", "sessions", "shell-snapshots"];
@@ -65,13 +63,7 @@ pub(crate) struct Surroundings {
     pub(crate) session_args: Vec<String>,
     /// Tools that `new_session_args` takes away.
     pub(crate) withheld: Vec<String>,
-    pub(crate) cwd: PathBuf,
-    pub(crate) launcher: PathBuf,
-    pub(crate) environment: Vec<(OsString, OsString)>,
-    pub(crate) gateway_home: Option<PathBuf>,
-    pub(crate) confine_read: Vec<PathBuf>,
-    pub(crate) confine_write: Vec<PathBuf>,
-    pub(crate) lineage: Lineage,
+    pub(crate) site: Site,
 }
 
 /// What kind of process is wanted.
@@ -99,9 +91,8 @@ impl Surroundings {
 
     /// What to start, but for the session's own arguments. `Err` is for people to read. Blocks on the disk.
     pub(crate) fn launch(&self, spec: &SessionSpec, form: Form) -> Result<Launch, String> {
-        let mut env = env::child(&self.environment, &self.settings.env, &spec.role, &spec.allowed_tools);
-        let path = env.get(OsStr::new("PATH")).cloned();
-        let program = find_program(&self.settings.command, path.as_deref(), &self.cwd).ok_or_else(|| {
+        let mut env = env::child(&self.site.environment, &self.settings.env, &spec.role, &spec.allowed_tools);
+        let program = self.site.find(&self.settings.command, &env).ok_or_else(|| {
             format!(
                 "the program `{}` was not found; install Claude Code or set the agent's `command`",
                 self.settings.command
@@ -117,7 +108,11 @@ impl Surroundings {
         if !spec.inherit {
             env.extend(NO_MEMORY.iter().map(|name| (OsString::from(*name), OsString::from("1"))));
         }
-        let confine = self.confinement(spec, &program, path, &env, state.as_deref())?;
+        let confine = if spec.confined {
+            self.site.confine(&program, &env, || needs(&env, state.as_deref()))?
+        } else {
+            None
+        };
         let mut args = self.session_args.clone();
         match form {
             Form::Live | Form::TakeUp => {
@@ -149,28 +144,21 @@ impl Surroundings {
             // It switches hooks of settings files off too, ours over HTTP among them.
             args.push("--safe-mode".to_owned());
         }
-        let serves = Arc::new(Serves { role: spec.role.clone(), conversation: Some(spec.conversation) });
-        Ok(Launch {
-            launcher: self.launcher.clone(),
-            program,
-            args: args.into_iter().map(OsString::from).collect(),
-            env,
-            cwd: self.cwd.clone(),
-            confine: confine.map(Arc::new),
-            serves: Some(Registration { lineage: self.lineage.clone(), serves }),
-        })
+        let args = args.into_iter().map(OsString::from).collect();
+        let serves = Some(self.site.serving(spec));
+        Ok(Launch { serves, ..self.site.launch(program, args, env, confine) })
     }
 
     /// Whether the working directory's own settings are read.
-    fn trusted(&self, spec: &SessionSpec, env: &BTreeMap<OsString, OsString>) -> bool {
+    fn trusted(&self, spec: &SessionSpec, env: &Env) -> bool {
         let vars: Vec<(OsString, OsString)> =
             env.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        spec.inherit && (self.settings.trust_workspace || trust::is_trusted(&vars, &self.cwd))
+        spec.inherit && (self.settings.trust_workspace || trust::is_trusted(&vars, &self.site.cwd))
     }
 
     /// Whether hooks of others must not be asked: one of them could decide in our place.
     fn only_ours(&self, state: Option<&Path>, trusted: bool) -> bool {
-        let project = trusted.then_some(&*self.cwd);
+        let project = trusted.then_some(&*self.site.cwd);
         let found = state.and_then(|state| foreign_hooks::find(state, project));
         if let Some(place) = &found {
             tracing::warn!(
@@ -181,61 +169,28 @@ impl Surroundings {
         }
         found.is_some()
     }
+}
 
-    fn confinement(
-        &self,
-        spec: &SessionSpec,
-        program: &Path,
-        path: Option<OsString>,
-        env: &BTreeMap<OsString, OsString>,
-        state: Option<&Path>,
-    ) -> Result<Option<Confinement>, String> {
-        if !spec.confined {
-            return Ok(None);
-        }
-        let support = confine::support();
-        if !support.is_there() {
-            tracing::warn!(role = %spec.role, "an agent's process runs unconfined: {support}");
-            return Ok(None);
-        }
-        let state = state.ok_or("neither CLAUDE_CONFIG_DIR nor HOME is set: a confined Claude needs one")?;
-        // Only where the program keeps its sessions may it write: a hook, a setting or an MCP server that a guest's
-        // tool left beside them would be run by the owners' process, which is not confined.
-        let mut states: Vec<PathBuf> = WRITTEN.iter().map(|name| state.join(name)).collect();
-        for folder in &states {
-            std::fs::create_dir_all(folder)
-                .map_err(|error| format!("{} cannot be made: {error}", folder.display()))?;
-        }
-        // A log-in that is renewed has to be kept.
-        states.extend(Some(state.join(".credentials.json")).filter(|file| file.is_file()));
-        let mut read = self.confine_read.clone();
-        read.push(state.to_owned());
-        // Without CLAUDE_CONFIG_DIR this file is beside the folder.
-        let record = state.with_file_name(".claude.json");
-        if env.get(OsStr::new("CLAUDE_CONFIG_DIR")).is_none_or(|dir| dir.is_empty()) && record.is_file() {
-            read.push(record);
-        }
-        let needs = Needs {
-            working_directory: self.cwd.clone(),
-            state: states,
-            programs: vec![program.to_owned()],
-            search_path: path,
-            read,
-            write: self.confine_write.clone(),
-            temp: Some(
-                env.get(OsStr::new("TMPDIR"))
-                    .map(PathBuf::from)
-                    .filter(|dir| dir.is_absolute())
-                    .unwrap_or_else(|| PathBuf::from("/tmp")),
-            ),
-            temp_variables: vec!["CLAUDE_CODE_TMPDIR".into()],
-            outside: self.gateway_home.iter().cloned().collect(),
-            ..Needs::default()
-        };
-        confine::for_agent(&needs)
-            .map(Some)
-            .map_err(|error| format!("its process cannot be confined: {error}; or switch `confinement` off"))
+/// What a confined Claude touches of its own.
+fn needs(env: &Env, state: Option<&Path>) -> Result<Needs, String> {
+    let state = state.ok_or("neither CLAUDE_CONFIG_DIR nor HOME is set: a confined Claude needs one")?;
+    // Only where the program keeps its sessions may it write: a hook, a setting or an MCP server that a guest's
+    // tool left beside them would be run by the owners' process, which is not confined.
+    let mut states: Vec<PathBuf> = WRITTEN.iter().map(|name| state.join(name)).collect();
+    for folder in &states {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| format!("{} cannot be made: {error}", folder.display()))?;
     }
+    // A log-in that is renewed has to be kept.
+    states.extend(Some(state.join(".credentials.json")).filter(|file| file.is_file()));
+    let mut read = vec![state.to_owned()];
+    // Without CLAUDE_CONFIG_DIR this file is beside the folder.
+    let record = state.with_file_name(".claude.json");
+    if env.get(OsStr::new("CLAUDE_CONFIG_DIR")).is_none_or(|dir| dir.is_empty()) && record.is_file() {
+        read.push(record);
+    }
+    let temp_variables = vec!["CLAUDE_CODE_TMPDIR".into()];
+    Ok(Needs { state: states, read, temp_variables, ..Needs::default() })
 }
 
 /// The settings of a process for one turn, for `--settings`. Blocks on the disk.
@@ -267,7 +222,7 @@ fn sources(trusted: bool) -> String {
 }
 
 /// Claude's own folder.
-fn state_dir(env: &BTreeMap<OsString, OsString>) -> Option<PathBuf> {
+fn state_dir(env: &Env) -> Option<PathBuf> {
     let var = |name: &str| env.get(OsStr::new(name)).filter(|value| !value.is_empty()).map(PathBuf::from);
     var("CLAUDE_CONFIG_DIR").or_else(|| var("HOME").map(|home| home.join(".claude")))
 }

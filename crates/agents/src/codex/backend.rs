@@ -1,6 +1,7 @@
 //! The backend of one configured Codex agent: opens sessions, keeps their processes, checks the program.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use acg_config::AgentConfig;
 use acg_core::agent::{Abilities, AgentBackend, AgentError, AgentInfo, AgentSession, SessionSpec};
@@ -8,14 +9,18 @@ use acg_types::SessionId;
 use async_trait::async_trait;
 
 use super::factory::CodexSettings;
-use super::key::Key;
-use super::session::CodexSession;
+use super::key::{self, Key};
 use super::surroundings::Surroundings;
 use super::turn::{Hello, Machine, Opening};
 use crate::kit::driver::{Process, StartError};
 use crate::kit::keeper::{Keeper, probing};
 use crate::kit::process::Launch;
+use crate::kit::seat::{Seat, SeatedSession};
+use crate::kit::site::Site;
 use crate::registry::BuildParts;
+
+/// How long an interrupted turn may take to end by itself (some 6 ms, measured).
+const INTERRUPT: Duration = Duration::from_secs(3);
 
 /// What the program can do, once its handshake was as it must be.
 const ABILITIES: Abilities = Abilities {
@@ -44,17 +49,7 @@ impl CodexBackend {
     pub(crate) fn new(config: &AgentConfig, settings: CodexSettings, parts: BuildParts) -> Self {
         Self {
             keeper: Keeper::new(config, settings.max_processes, settings.idle_timeout),
-            surroundings: Arc::new(Surroundings {
-                agent: config.name.clone(),
-                settings,
-                cwd: config.working_directory.clone(),
-                launcher: parts.launcher,
-                environment: parts.environment,
-                gateway_home: parts.gateway_home,
-                confine_read: config.confine_read.clone(),
-                confine_write: config.confine_write.clone(),
-                lineage: parts.lineage,
-            }),
+            surroundings: Arc::new(Surroundings { settings, site: Site::new(config, parts) }),
         }
     }
 
@@ -107,10 +102,14 @@ impl CodexBackend {
     async fn open_new(&self, spec: &SessionSpec) -> Result<Box<dyn AgentSession>, AgentError> {
         let (process, hello) = self.start(spec, None).await?;
         let session = SessionId::from(hello.thread);
-        let key = Key::of(spec);
+        let key = key::of(spec);
         let (lease, _) = self.keeper.take(&session, &key).await?;
-        Ok(Box::new(CodexSession::new(session, process, key, lease)))
+        Ok(seated(session, Seat::new(lease, key, Some(process))))
     }
+}
+
+fn seated(session: SessionId, seat: Seat<Key>) -> Box<dyn AgentSession> {
+    Box::new(SeatedSession::new(session, seat, INTERRUPT))
 }
 
 #[async_trait]
@@ -148,13 +147,13 @@ impl AgentBackend for CodexBackend {
         if uuid::Uuid::parse_str(session.as_str()).is_err() {
             return Err(AgentError::UnknownSession(session));
         }
-        let key = Key::of(&spec);
+        let key = key::of(&spec);
         let (lease, process) = self.keeper.take(&session, &key).await?;
         if let Some(process) = process {
-            return Ok(Box::new(CodexSession::new(session, process, key, lease)));
+            return Ok(seated(session, Seat::new(lease, key, Some(process))));
         }
         match self.start(&spec, Some(&session)).await {
-            Ok((process, _)) => Ok(Box::new(CodexSession::new(session, process, key, lease))),
+            Ok((process, _)) => Ok(seated(session, Seat::new(lease, key, Some(process)))),
             // Codex keeps no thread in which nothing was said: there is nothing to be lost.
             Err(AgentError::UnknownSession(_)) if !spec.resume => {
                 drop(lease);

@@ -1,32 +1,14 @@
 //! What a Codex process was started for: one role with all that depends on it, and one context.
 
 use acg_core::agent::SessionSpec;
-use acg_types::{ConversationId, Role};
 
-/// What a process was started for; another key needs another process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Key {
-    role: Role,
-    allowed_tools: Vec<String>,
-    context: Option<String>,
-    shell: bool,
-    inherit: bool,
-    confined: bool,
-    conversation: ConversationId,
-}
+use crate::kit::key;
 
-impl Key {
-    pub(crate) fn of(spec: &SessionSpec) -> Self {
-        Self {
-            role: spec.role.clone(),
-            allowed_tools: spec.allowed_tools.clone(),
-            context: spec.context.clone(),
-            shell: may_act(spec),
-            inherit: spec.inherit,
-            confined: spec.confined,
-            conversation: spec.conversation,
-        }
-    }
+/// Besides what counts for every program: whether its shell is on.
+pub(crate) type Key = key::Key<bool>;
+
+pub(crate) fn of(spec: &SessionSpec) -> Key {
+    Key::of(spec, may_act(spec))
 }
 
 /// Whether the role could ever run a command or change a file. Codex does both, and reads files, by its shell alone.

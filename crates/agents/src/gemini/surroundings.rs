@@ -2,7 +2,6 @@
 //!
 //! Looks at the disk only where blocking is allowed. Must never start anything.
 
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,12 +13,12 @@ use acg_types::AgentName;
 use super::dialect::{Gemini, LOGIN};
 use super::env;
 use super::factory::GeminiSettings;
-use super::home::{Home, Prepared};
+use super::home::Home;
 use super::policy::Offered;
 use crate::acp::{Opening, Program};
-use crate::kit::confine::{self, Confinement, Needs};
-use crate::kit::lineage::{Lineage, Registration, Serves};
-use crate::kit::process::{Launch, find_program};
+use crate::kit::confine::Needs;
+use crate::kit::process::Launch;
+use crate::kit::site::Site;
 use crate::registry::BuildParts;
 
 /// Where Gemini looks for an administrator's policies. If any is there, it passes over ours (0.61.0).
@@ -32,33 +31,15 @@ const SYSTEM_POLICIES: &str = if cfg!(target_os = "macos") {
 /// One configured agent: where it runs, and what it was configured with.
 #[derive(Clone, Debug)]
 pub(crate) struct GeminiProgram {
-    agent: AgentName,
     settings: GeminiSettings,
-    cwd: PathBuf,
-    launcher: PathBuf,
-    environment: Vec<(OsString, OsString)>,
-    gateway_home: Option<PathBuf>,
-    confine_read: Vec<PathBuf>,
-    confine_write: Vec<PathBuf>,
-    lineage: Lineage,
+    site: Site,
     /// [`SYSTEM_POLICIES`], but for tests.
     system_policies: PathBuf,
 }
 
 impl GeminiProgram {
     pub(crate) fn new(config: &AgentConfig, settings: GeminiSettings, parts: BuildParts) -> Self {
-        Self {
-            agent: config.name.clone(),
-            settings,
-            cwd: config.working_directory.clone(),
-            launcher: parts.launcher,
-            environment: parts.environment,
-            gateway_home: parts.gateway_home,
-            confine_read: config.confine_read.clone(),
-            confine_write: config.confine_write.clone(),
-            lineage: parts.lineage,
-            system_policies: PathBuf::from(SYSTEM_POLICIES),
-        }
+        Self { settings, site: Site::new(config, parts), system_policies: PathBuf::from(SYSTEM_POLICIES) }
     }
 
     fn arguments(&self, spec: &SessionSpec, offered: &Offered, home: &Home, policy: &Path) -> Vec<OsString> {
@@ -78,39 +59,6 @@ impl GeminiProgram {
         }
         args
     }
-
-    fn confinement(
-        &self,
-        spec: &SessionSpec,
-        program: &Path,
-        env: &BTreeMap<OsString, OsString>,
-        (home, prepared): (&Home, &Prepared),
-    ) -> Result<Option<Confinement>, String> {
-        let support = confine::support();
-        if !support.is_there() {
-            tracing::warn!(role = %spec.role, "an agent's process runs unconfined: {support}");
-            return Ok(None);
-        }
-        let mut read = self.confine_read.clone();
-        read.push(prepared.policy.clone());
-        let mut state = vec![prepared.home.clone()];
-        state.extend(home.log_ins());
-        let temp = env.get(OsStr::new("TMPDIR")).map(PathBuf::from).filter(|dir| dir.is_absolute());
-        let needs = Needs {
-            working_directory: self.cwd.clone(),
-            state,
-            programs: vec![program.to_owned()],
-            search_path: env.get(OsStr::new("PATH")).cloned(),
-            read,
-            write: self.confine_write.clone(),
-            temp: Some(temp.unwrap_or_else(|| PathBuf::from("/tmp"))),
-            outside: self.gateway_home.iter().cloned().collect(),
-            ..Needs::default()
-        };
-        confine::for_agent(&needs)
-            .map(Some)
-            .map_err(|error| format!("its process cannot be confined: {error}; or switch `confinement` off"))
-    }
 }
 
 /// Whether an administrator's policies are there.
@@ -121,7 +69,7 @@ fn has_policies(folder: &Path) -> bool {
 
 impl Program for GeminiProgram {
     fn agent(&self) -> &AgentName {
-        &self.agent
+        &self.site.agent
     }
 
     fn word(&self) -> &'static str {
@@ -129,7 +77,7 @@ impl Program for GeminiProgram {
     }
 
     fn place(&self) -> (PathBuf, Vec<PathBuf>) {
-        (self.cwd.clone(), self.gateway_home.iter().cloned().collect())
+        (self.site.cwd.clone(), self.site.outside())
     }
 
     fn launch(&self, spec: &SessionSpec) -> Result<(Launch, Opening), String> {
@@ -140,15 +88,15 @@ impl Program for GeminiProgram {
                 self.system_policies.display()
             ));
         }
-        let user = env::user_home(&self.environment).ok_or("HOME is not set: Gemini needs one")?;
-        let home = Home::of(user, &self.agent);
+        let user = env::user_home(&self.site.environment).ok_or("HOME is not set: Gemini needs one")?;
+        let home = Home::of(user, &self.site.agent);
         let chosen = home.chosen()?;
         let trusted = spec.inherit && self.settings.trust_workspace;
         let facts = (&spec.role, &*spec.allowed_tools);
         let folder = home.folder(spec);
-        let env = env::child(&self.environment, &self.settings.env, &chosen.keys, (&folder, trusted), facts);
-        let path = env.get(OsStr::new("PATH")).cloned();
-        let program = find_program(&self.settings.command, path.as_deref(), &self.cwd).ok_or_else(|| {
+        let env =
+            env::child(&self.site.environment, &self.settings.env, &chosen.keys, (&folder, trusted), facts);
+        let program = self.site.find(&self.settings.command, &env).ok_or_else(|| {
             format!(
                 "the program `{}` was not found; install Gemini CLI (npm install -g @google/gemini-cli) or set the agent's \
                  `command`",
@@ -158,25 +106,24 @@ impl Program for GeminiProgram {
         let has =
             |name: &str| env.get(OsStr::new(name)).is_some_and(|value| !value.is_empty() && value != "false");
         let log_in = home.log_in(&chosen, has).ok_or_else(|| format!("Gemini: {LOGIN}"))?;
-        let offered = Offered::of(&self.agent, &spec.policy, &self.cwd);
+        let offered = Offered::of(&self.site.agent, &spec.policy, &self.site.cwd);
         let prepared = home
             .prepare(spec, &chosen, (&log_in, trusted, self.settings.max_attempts), &offered.render()?)
             .map_err(|error| format!("{} cannot be made ready: {error}", folder.display()))?;
-        let confine =
-            if spec.confined { self.confinement(spec, &program, &env, (&home, &prepared))? } else { None };
-        let serves = Arc::new(Serves { role: spec.role.clone(), conversation: Some(spec.conversation) });
-        let launch = Launch {
-            launcher: self.launcher.clone(),
-            program,
-            args: self.arguments(spec, &offered, &home, &prepared.policy),
-            env,
-            cwd: self.cwd.clone(),
-            confine: confine.map(Arc::new),
-            serves: Some(Registration { lineage: self.lineage.clone(), serves }),
+        let confine = if spec.confined {
+            let state = || [prepared.home.clone()].into_iter().chain(home.log_ins()).collect();
+            let needs =
+                || Ok(Needs { state: state(), read: vec![prepared.policy.clone()], ..Needs::default() });
+            self.site.confine(&program, &env, needs)?
+        } else {
+            None
         };
+        let args = self.arguments(spec, &offered, &home, &prepared.policy);
+        let serves = Some(self.site.serving(spec));
+        let launch = Launch { serves, ..self.site.launch(program, args, env, confine) };
         let opening = Opening {
             dialect: Arc::new(Gemini { offered }),
-            cwd: self.cwd.to_string_lossy().into_owned(),
+            cwd: self.site.cwd.to_string_lossy().into_owned(),
             // It is in Gemini's memory file.
             context: None,
             model: None,

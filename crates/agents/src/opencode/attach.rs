@@ -2,12 +2,11 @@
 //!
 //! The server reads a file that is named by its address without a question, so only files of the prompt are named.
 
-use std::fmt::Write as _;
-use std::path::Path;
-
 use acg_core::agent::{Prompt, PromptFile};
 use data_encoding::BASE64;
 use serde_json::{Value, json};
+
+use crate::kit::file_url::file_url;
 
 /// Largest picture that is sent with its bytes.
 const MAX_IMAGE: u64 = 8 * 1024 * 1024;
@@ -41,23 +40,10 @@ fn part(file: &PromptFile) -> Option<Value> {
     }
     if media.starts_with("text/") || matches!(media, "application/json" | "application/xml") {
         return Some(
-            json!({"type": "file", "mime": "text/plain", "filename": name, "url": address(&file.path)?}),
+            json!({"type": "file", "mime": "text/plain", "filename": name, "url": file_url(&file.path)?}),
         );
     }
     None
-}
-
-/// `file://` with everything but plain letters escaped.
-fn address(path: &Path) -> Option<String> {
-    let mut address = String::from("file://");
-    for byte in path.to_str()?.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.' | b'~') {
-            address.push(char::from(byte));
-        } else {
-            write!(address, "%{byte:02X}").ok()?;
-        }
-    }
-    Some(address)
 }
 
 #[cfg(test)]
@@ -65,13 +51,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_and_paths_are_written_as_the_standards_say() {
+    fn bytes_are_written_as_the_standard_says() {
         for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]
         {
             assert_eq!(BASE64.encode(bytes.as_bytes()), text);
         }
         assert_eq!(BASE64.encode(&[0xff, 0xfe, 0xfd]), "//79");
-        assert_eq!(address(Path::new("/a b/ü?#.txt")).unwrap(), "file:///a%20b/%C3%BC%3F%23.txt");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use acg_core::agent::AgentError;
@@ -20,7 +20,8 @@ use tokio_util::task::TaskTracker;
 use super::facts::{self, Facts};
 use super::home::Home;
 use super::http::{Api, ApiError, client, is_id};
-use super::wire::{self, Event, SessionInfo};
+use super::left::Leavings;
+use super::wire::{self, Event};
 use crate::kit::jsonl::Lines;
 use crate::kit::process::{Launch, Started, start};
 use crate::kit::tail::Tail;
@@ -35,8 +36,6 @@ const BACKLOG: usize = 4096;
 const MAX_LINE: usize = 64 * 1024;
 /// Most sessions below those of running turns.
 const CHILDREN: usize = 10_000;
-/// Most sessions whose state after their last turn is kept.
-const LEFT: usize = 1000;
 
 /// What an event is about, and the event.
 pub(crate) type Routed = (String, Event);
@@ -63,14 +62,6 @@ impl Routes {
     }
 }
 
-/// How a turn has left its session. It serves one prompt, which need not ask for it.
-#[derive(Debug)]
-pub(crate) struct Left {
-    pub(crate) last_message: String,
-    /// The session as the server told it after the turn.
-    pub(crate) session: OnceLock<SessionInfo>,
-}
-
 type Shared = Arc<Mutex<Routes>>;
 
 fn lock(routes: &Mutex<Routes>) -> MutexGuard<'_, Routes> {
@@ -84,7 +75,7 @@ pub(crate) struct Server {
     pub(crate) facts: Facts,
     pub(crate) home: Home,
     routes: Shared,
-    left: Mutex<HashMap<String, Arc<Left>>>,
+    pub(crate) left: Leavings,
     /// The launcher's process.
     pid: Option<u32>,
     life: Life,
@@ -194,7 +185,7 @@ impl Server {
         tracker.spawn(listener.run(frames));
         drop(guard.disarm());
         let used = Mutex::new(Instant::now());
-        let left = Mutex::default();
+        let left = Leavings::default();
         Ok(Self { api, version, facts, home: plan.home, routes, left, pid, life, used })
     }
 
@@ -224,22 +215,6 @@ impl Server {
         }
         routes.turns.insert(session.to_owned(), sender);
         Some(Listening { routes: Arc::clone(&self.routes), session: session.to_owned(), events })
-    }
-
-    /// Notes how a turn has left its session.
-    pub(crate) fn leave(&self, session: &str, last_message: String) -> Arc<Left> {
-        let left = Arc::new(Left { last_message, session: OnceLock::new() });
-        let mut all = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= LEFT {
-            all.clear();
-        }
-        all.insert(session.to_owned(), Arc::clone(&left));
-        left
-    }
-
-    /// How the last turn has left a session, once, if nothing was done with it since.
-    pub(crate) fn take_left(&self, session: &str) -> Option<Arc<Left>> {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).remove(session)
     }
 
     /// The process that it is below.

@@ -212,7 +212,7 @@ impl OpenCodeSession {
     /// Notes how the turn has left the session, and looks at it now that nobody waits: what the next prompt must know is
     /// then known.
     fn leave(&self) {
-        let left = self.opened.server.leave(&self.opened.session, self.opened.last_message.clone());
+        let left = self.opened.server.left.leave(&self.opened.session, self.opened.last_message.clone());
         let (api, session) = (self.opened.server.api.clone(), self.opened.session.clone());
         self.opened.tracker.spawn(async move {
             if let Ok(found) = api.get(&format!("/session/{session}")).await

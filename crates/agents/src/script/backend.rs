@@ -1,13 +1,12 @@
 //! The backend of one configured script agent: opens sessions, keeps their processes, makes their surroundings.
 
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use acg_config::AgentConfig;
 use acg_core::agent::{Abilities, AgentBackend, AgentError, AgentInfo, AgentSession, SessionSpec};
-use acg_types::{ConversationId, Role, SessionId};
+use acg_types::SessionId;
 use async_trait::async_trait;
 
 use super::factory::{ScriptSettings, may_configure};
@@ -18,8 +17,10 @@ use crate::kit::confine::{self, Needs};
 use crate::kit::driver::{Effect, Process};
 use crate::kit::env::COMMON;
 use crate::kit::keeper::Keeper;
-use crate::kit::lineage::{Lineage, Registration, Serves};
-use crate::kit::process::{Launch, find_program};
+use crate::kit::key;
+use crate::kit::process::Launch;
+use crate::kit::seat::Seat;
+use crate::kit::site::{Env, Site};
 use crate::registry::BuildParts;
 
 /// What every program may do by the protocol.
@@ -35,24 +36,11 @@ const ABILITIES: Abilities = Abilities {
     questions: true,
 };
 
-/// What a process was started for; another key needs another process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Key {
-    role: Role,
-    allowed_tools: Vec<String>,
-    confined: bool,
-    conversation: ConversationId,
-}
+/// Nothing counts but what does for every program; the context is told with each turn, and no user's settings are read.
+pub(crate) type Key = key::Key<()>;
 
-impl Key {
-    pub(crate) fn of(spec: &SessionSpec) -> Self {
-        Self {
-            role: spec.role.clone(),
-            allowed_tools: spec.allowed_tools.clone(),
-            confined: spec.confined,
-            conversation: spec.conversation,
-        }
-    }
+fn key_of(spec: &SessionSpec) -> Key {
+    Key::of(spec, ()).without_context()
 }
 
 /// What sessions and backend share.
@@ -60,13 +48,7 @@ impl Key {
 pub(crate) struct Shared {
     pub(crate) settings: ScriptSettings,
     pub(crate) keeper: Arc<Keeper<Key>>,
-    cwd: PathBuf,
-    launcher: PathBuf,
-    environment: Vec<(OsString, OsString)>,
-    gateway_home: Option<PathBuf>,
-    confine_read: Vec<PathBuf>,
-    confine_write: Vec<PathBuf>,
-    lineage: Lineage,
+    site: Site,
 }
 
 impl Shared {
@@ -95,72 +77,43 @@ impl Shared {
         env.insert("ACG_ALLOWED_TOOLS".into(), spec.allowed_tools.join(",").into());
         env.insert("ACG_SESSION".into(), session.as_str().into());
         let program = self.program(&env)?;
-        let confine = if spec.confined { self.confinement(spec, &program, &env)? } else { None };
-        let serves = Arc::new(Serves { role: spec.role.clone(), conversation: Some(spec.conversation) });
-        Ok(Launch {
-            launcher: self.launcher.clone(),
-            program,
-            args: self.settings.args.iter().map(OsString::from).collect(),
-            env,
-            cwd: self.cwd.clone(),
-            confine: confine.map(Arc::new),
-            serves: Some(Registration { lineage: self.lineage.clone(), serves }),
-        })
+        let confine = if spec.confined {
+            // The script itself, where an interpreter is named first.
+            let named = || {
+                self.settings
+                    .args
+                    .iter()
+                    .map(PathBuf::from)
+                    .filter(|path| path.is_absolute() && path.is_file())
+            };
+            self.site.confine(&program, &env, || Ok(Needs { read: named().collect(), ..Needs::default() }))?
+        } else {
+            None
+        };
+        let args = self.settings.args.iter().map(OsString::from).collect();
+        let serves = Some(self.site.serving(spec));
+        Ok(Launch { serves, ..self.site.launch(program, args, env, confine) })
     }
 
-    fn env(&self) -> BTreeMap<OsString, OsString> {
+    fn env(&self) -> Env {
         let taken = |name: &OsStr| {
             name.to_str().is_some_and(|name| {
                 COMMON.contains(&name) || name.starts_with("LC_") || name.starts_with("SSL_CERT_")
             })
         };
-        let mut env: BTreeMap<OsString, OsString> =
-            self.environment.iter().filter(|(name, _)| taken(name)).cloned().collect();
+        let mut env: Env = self.site.environment.iter().filter(|(name, _)| taken(name)).cloned().collect();
         let configured = self.settings.env.iter().filter(|(name, _)| may_configure(name));
         env.extend(configured.map(|(name, value)| (name.into(), value.into())));
         env
     }
 
-    fn program(&self, env: &BTreeMap<OsString, OsString>) -> Result<PathBuf, String> {
-        let path = env.get(OsStr::new("PATH")).map(OsString::as_os_str);
-        find_program(&self.settings.program, path, &self.cwd).ok_or_else(|| {
+    fn program(&self, env: &Env) -> Result<PathBuf, String> {
+        self.site.find(&self.settings.program, env).ok_or_else(|| {
             format!(
                 "the program `{}` was not found or may not be run; see the agent's `command`, and chmod +x",
                 self.settings.program
             )
         })
-    }
-
-    fn confinement(
-        &self,
-        spec: &SessionSpec,
-        program: &std::path::Path,
-        env: &BTreeMap<OsString, OsString>,
-    ) -> Result<Option<confine::Confinement>, String> {
-        let support = confine::support();
-        if !support.is_there() {
-            tracing::warn!(role = %spec.role, "an agent's process runs unconfined: {support}");
-            return Ok(None);
-        }
-        let mut read = self.confine_read.clone();
-        // The script itself, where an interpreter is named first.
-        read.extend(
-            self.settings.args.iter().map(PathBuf::from).filter(|path| path.is_absolute() && path.is_file()),
-        );
-        let temp = env.get(OsStr::new("TMPDIR")).map(PathBuf::from).filter(|dir| dir.is_absolute());
-        let needs = Needs {
-            working_directory: self.cwd.clone(),
-            programs: vec![program.to_owned()],
-            search_path: env.get(OsStr::new("PATH")).cloned(),
-            read,
-            write: self.confine_write.clone(),
-            temp: Some(temp.unwrap_or_else(|| PathBuf::from("/tmp"))),
-            outside: self.gateway_home.iter().cloned().collect(),
-            ..Needs::default()
-        };
-        confine::for_agent(&needs)
-            .map(Some)
-            .map_err(|error| format!("its process cannot be confined: {error}; or switch `confinement` off"))
     }
 }
 
@@ -176,13 +129,7 @@ impl ScriptBackend {
         let shared = Shared {
             keeper: Keeper::new(config, settings.max_processes, settings.idle_timeout),
             settings,
-            cwd: config.working_directory.clone(),
-            launcher: parts.launcher,
-            environment: parts.environment,
-            gateway_home: parts.gateway_home,
-            confine_read: config.confine_read.clone(),
-            confine_write: config.confine_write.clone(),
-            lineage: parts.lineage,
+            site: Site::new(config, parts),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -215,13 +162,15 @@ impl AgentBackend for ScriptBackend {
         let id = spec.session.clone().unwrap_or_else(new);
         // Said before the turn begins, where the core can still tell that nothing was reached.
         self.probe().await?;
-        let (lease, process) = self.shared.keeper.take(&id, &Key::of(&spec)).await?;
-        Ok(Box::new(ScriptSession::new(Arc::clone(&self.shared), spec, id, lease, process)))
+        let key = key_of(&spec);
+        let (lease, process) = self.shared.keeper.take(&id, &key).await?;
+        let seat = Seat::new(lease, key, process);
+        Ok(Box::new(ScriptSession::new(Arc::clone(&self.shared), spec, id, seat)))
     }
 
     async fn warm(&self, spec: SessionSpec) -> Result<(), AgentError> {
         let Some(id) = spec.session.clone().filter(|_| !self.shared.settings.per_turn) else { return Ok(()) };
-        let key = Key::of(&spec);
+        let key = key_of(&spec);
         let (lease, process) = self.shared.keeper.take(&id, &key).await?;
         let process = match process {
             Some(process) => process,

@@ -1,21 +1,18 @@
 //! Programs that speak the Agent Client Protocol: a small one of our own, that does what real ones do seldom. OpenCode as
 //! one of them is in `acp_opencode.rs`.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 
-use acg_agents::lineage::Lineage;
-use acg_agents::{BuildParts, build, kinds};
-use acg_config::{AgentConfig, Confinement, Permissions, SessionScope};
+use acg_agents::{build, kinds};
 use acg_core::agent::{AgentBackend, AgentError, AgentSession, SessionSpec};
 use acg_policy::{Otherwise, RolePolicy};
 use acg_types::{AgentEvent, ConversationId, Decision, EndReason, Role, SessionId, ToolCall};
 use serde_json::{Value, json};
 
 use crate::conformance::{PATIENCE, next, turn};
-use crate::kit::{everything, only, write};
+use crate::kit::{agent, everything, only, parts, write};
 
 /// An agent of this type in this folder, that knows nothing else.
 pub(crate) fn backend(
@@ -28,31 +25,8 @@ pub(crate) fn backend(
     let (settings, faults) =
         acg_config::parse_settings(found, &settings.to_string(), Path::new("/"), &|_| None);
     assert!(faults.is_empty(), "{faults:?}");
-    let config = AgentConfig {
-        name: "acp".into(),
-        kind: kind.into(),
-        served: true,
-        settings,
-        working_directory: workspace.to_owned(),
-        session_prefix: String::new(),
-        context_files: Vec::new(),
-        timeout: PATIENCE,
-        permissions: Permissions::default(),
-        policies: BTreeMap::new(),
-        session_scope: SessionScope::Room,
-        guest_inherits: false,
-        confinement: Confinement::Off,
-        confine_read: Vec::new(),
-        confine_write: Vec::new(),
-        life: acg_config::Life::default(),
-        budget: acg_config::DayBudget::default(),
-    };
-    let parts = BuildParts {
-        launcher: env!("CARGO_BIN_EXE_acg-launch").into(),
-        environment,
-        gateway_home: Some(workspace.join("../gateway")),
-        lineage: Lineage::new(),
-    };
+    let config = agent("acp", kind, settings, workspace.to_owned());
+    let parts = parts(environment, Some(workspace.join("../gateway")));
     build(&config, parts).unwrap()
 }
 

@@ -1,19 +1,17 @@
 //! The real Claude Code as every agent is looked at. What only it can do has tests of its own.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 
+use acg_agents::build;
 use acg_agents::claude::ClaudeSettings;
-use acg_agents::lineage::Lineage;
-use acg_agents::{BuildParts, build};
-use acg_config::{AgentConfig, Confinement, Permissions, SessionScope, Settings};
+use acg_config::Settings;
 use acg_testing::agents_setup::{self, Place};
 use acg_testing::model_api::MockModel;
 use acg_types::EndReason;
 use serde_json::json;
 
-use crate::conformance::{PATIENCE, Subject, Traits, check, room};
-use crate::kit::{processes, until};
+use crate::conformance::{Subject, Traits, check, room};
+use crate::kit::{agent, parts, processes, until};
 use crate::table;
 
 fn bash(command: &str) -> String {
@@ -27,34 +25,11 @@ async fn claude_does_what_every_agent_must() {
     let Some(setup) = agents_setup::claude(&place, &model) else { return };
     let settings =
         ClaudeSettings { command: setup.program.to_str().unwrap().to_owned(), ..ClaudeSettings::default() };
-    let config = AgentConfig {
-        name: "claude".into(),
-        kind: "claude".into(),
-        served: true,
-        settings: Some(Settings(std::sync::Arc::new(settings))),
-        working_directory: place.workspace(),
-        session_prefix: String::new(),
-        context_files: Vec::new(),
-        timeout: PATIENCE,
-        permissions: Permissions::default(),
-        policies: BTreeMap::new(),
-        session_scope: SessionScope::Room,
-        guest_inherits: false,
-        confinement: Confinement::Off,
-        confine_read: Vec::new(),
-        confine_write: Vec::new(),
-        life: acg_config::Life::default(),
-        budget: acg_config::DayBudget::default(),
-    };
+    let config = agent("claude", "claude", Some(Settings(std::sync::Arc::new(settings))), place.workspace());
     let mut environment: Vec<(OsString, OsString)> =
         setup.env.iter().map(|(name, value)| (name.into(), value.into())).collect();
     environment.push(("IS_SANDBOX".into(), "1".into()));
-    let parts = BuildParts {
-        launcher: env!("CARGO_BIN_EXE_acg-launch").into(),
-        environment,
-        gateway_home: Some(place.home().join("gateway")),
-        lineage: Lineage::new(),
-    };
+    let parts = parts(environment, Some(place.home().join("gateway")));
     let home = place.home().to_str().unwrap().to_owned();
     let subject = Subject {
         backend: build(&config, parts).unwrap(),

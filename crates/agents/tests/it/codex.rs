@@ -5,10 +5,9 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use acg_agents::build;
 use acg_agents::codex::CodexSettings;
-use acg_agents::lineage::Lineage;
-use acg_agents::{BuildParts, build};
-use acg_config::{AgentConfig, Confinement, Permissions, SessionScope, Settings};
+use acg_config::Settings;
 use acg_core::agent::{AgentBackend, AgentError, AgentSession, Prompt, PromptFile, SessionSpec};
 use acg_testing::agents_setup::{self, Place};
 use acg_testing::model_api::{MockModel, Request};
@@ -16,7 +15,7 @@ use acg_types::{AgentEvent, Decision, EndReason, Role, SessionId};
 use tokio::sync::SemaphorePermit;
 
 use crate::conformance::{Subject, Traits, check, room};
-use crate::kit::{PATIENCE, Seen, deny, everything, kill, next, only, processes, turn, until, write};
+use crate::kit::{Seen, agent, deny, everything, kill, next, only, parts, processes, turn, until, write};
 use crate::table;
 
 struct Home {
@@ -39,34 +38,12 @@ impl Home {
     }
 
     fn backend(&self) -> Arc<dyn AgentBackend> {
-        let config = AgentConfig {
-            name: "codex".into(),
-            kind: "codex".into(),
-            served: true,
-            settings: Some(Settings(Arc::new(self.settings.clone()))),
-            working_directory: self.place.workspace(),
-            session_prefix: String::new(),
-            context_files: Vec::new(),
-            timeout: PATIENCE,
-            permissions: Permissions::default(),
-            policies: BTreeMap::new(),
-            session_scope: SessionScope::Room,
-            guest_inherits: false,
-            confinement: Confinement::Off,
-            confine_read: Vec::new(),
-            confine_write: Vec::new(),
-            life: acg_config::Life::default(),
-            budget: acg_config::DayBudget::default(),
-        };
+        let config =
+            agent("codex", "codex", Some(Settings(Arc::new(self.settings.clone()))), self.place.workspace());
         let mut environment: Vec<(OsString, OsString)> =
             self.env.iter().map(|(name, value)| (name.into(), value.into())).collect();
         environment.push(("IS_SANDBOX".into(), "1".into()));
-        let parts = BuildParts {
-            launcher: env!("CARGO_BIN_EXE_acg-launch").into(),
-            environment,
-            gateway_home: Some(self.place.home().join("gateway")),
-            lineage: Lineage::new(),
-        };
+        let parts = parts(environment, Some(self.place.home().join("gateway")));
         build(&config, parts).unwrap()
     }
 

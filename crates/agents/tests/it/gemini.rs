@@ -1,21 +1,19 @@
 //! The real Gemini CLI, on loopback: what it is kept from, and that it is kept from it whoever asks for the opposite.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::Arc;
 
+use acg_agents::build;
 use acg_agents::gemini::GeminiSettings;
-use acg_agents::lineage::Lineage;
-use acg_agents::{BuildParts, build};
-use acg_config::{AgentConfig, Confinement, Permissions, SessionScope, Settings};
+use acg_config::Settings;
 use acg_core::agent::{AgentBackend, AgentError, SessionSpec};
 use acg_testing::agents_setup::{self, Place};
 use acg_testing::model_api::MockModel;
 use acg_types::{Decision, EndReason, Role};
 use serde_json::json;
 
-use crate::conformance::{PATIENCE, Subject, Traits, check, room, turn};
-use crate::kit::{only, own_settings, processes, until, write};
+use crate::conformance::{Subject, Traits, check, room, turn};
+use crate::kit::{agent, only, own_settings, parts, processes, until, write};
 use crate::table;
 
 fn shell(command: &str) -> String {
@@ -74,31 +72,8 @@ fn backend(
     settings: GeminiSettings,
     environment: Vec<(OsString, OsString)>,
 ) -> Arc<dyn AgentBackend> {
-    let config = AgentConfig {
-        name: "gemini".into(),
-        kind: "gemini".into(),
-        served: true,
-        settings: Some(Settings(Arc::new(settings))),
-        working_directory: place.workspace(),
-        session_prefix: String::new(),
-        context_files: Vec::new(),
-        timeout: PATIENCE,
-        permissions: Permissions::default(),
-        policies: BTreeMap::new(),
-        session_scope: SessionScope::Room,
-        guest_inherits: false,
-        confinement: Confinement::Off,
-        confine_read: Vec::new(),
-        confine_write: Vec::new(),
-        life: acg_config::Life::default(),
-        budget: acg_config::DayBudget::default(),
-    };
-    let parts = BuildParts {
-        launcher: env!("CARGO_BIN_EXE_acg-launch").into(),
-        environment,
-        gateway_home: Some(place.home().join("gateway")),
-        lineage: Lineage::new(),
-    };
+    let config = agent("gemini", "gemini", Some(Settings(Arc::new(settings))), place.workspace());
+    let parts = parts(environment, Some(place.home().join("gateway")));
     build(&config, parts).unwrap()
 }
 

@@ -1,6 +1,5 @@
 //! A hermetic home for one test: a mock model, a working directory, and a backend that knows nothing else.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 use acg_agents::claude::ClaudeSettings;
 use acg_agents::lineage::Lineage;
 use acg_agents::{BuildParts, build};
-use acg_config::{AgentConfig, Confinement, Permissions, SessionScope, Settings};
+use acg_config::{AgentConfig, Confinement, Settings};
 use acg_core::agent::{AgentBackend, AgentError, AgentSession, Prompt, SessionSpec};
 use acg_policy::{Otherwise, RolePolicy, Rule};
 use acg_testing::model_api::MockModel;
@@ -98,33 +97,31 @@ impl Home {
             environment.push(("ANTHROPIC_API_KEY".into(), "sk-ant-mock".into()));
         }
         environment.extend(self.more_env.iter().cloned());
-        let config = AgentConfig {
-            name: "claude".into(),
-            kind: "claude".into(),
-            served: true,
-            settings: Some(Settings(Arc::new(self.settings.clone()))),
-            working_directory: self.project(),
-            session_prefix: String::new(),
-            context_files: Vec::new(),
-            timeout: PATIENCE,
-            permissions: Permissions::default(),
-            policies: BTreeMap::new(),
-            session_scope: SessionScope::Room,
-            guest_inherits: false,
-            confinement: Confinement::Off,
-            confine_read: Vec::new(),
-            confine_write: Vec::new(),
-            life: acg_config::Life::default(),
-            budget: acg_config::DayBudget::default(),
-        };
+        let config =
+            agent("claude", "claude", Some(Settings(Arc::new(self.settings.clone()))), self.project());
         let parts = BuildParts {
-            launcher: env!("CARGO_BIN_EXE_acg-launch").into(),
-            environment,
-            gateway_home: Some(self.dir.path().join("gateway")),
             lineage: self.lineage.clone(),
+            ..parts(environment, Some(self.dir.path().join("gateway")))
         };
         build(&config, parts).unwrap()
     }
+}
+
+/// An agent without rules, and without confinement.
+pub(crate) fn agent(
+    name: &str,
+    kind: &str,
+    settings: Option<Settings>,
+    working_directory: PathBuf,
+) -> AgentConfig {
+    let config = AgentConfig::new(name.into(), kind, working_directory);
+    AgentConfig { settings, confinement: Confinement::Off, ..config }
+}
+
+/// What a backend gets from the program it runs in.
+pub(crate) fn parts(environment: Vec<(OsString, OsString)>, gateway_home: Option<PathBuf>) -> BuildParts {
+    let launcher = env!("CARGO_BIN_EXE_acg-launch").into();
+    BuildParts { launcher, environment, gateway_home, lineage: Lineage::new() }
 }
 
 pub(crate) fn write(path: &Path, text: &str) {

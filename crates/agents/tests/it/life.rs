@@ -1,18 +1,16 @@
 //! How processes are kept: made ready early, and ended where they hold too much memory. With a script as the agent, which
 //! is driven as the others are.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use acg_agents::lineage::Lineage;
-use acg_agents::{BuildParts, build, kinds};
-use acg_config::{AgentConfig, Confinement, Life, Permissions, SessionScope};
+use acg_agents::{build, kinds};
+use acg_config::{AgentConfig, Life};
 use acg_core::agent::{AgentBackend, AgentSession, Prompt};
 use acg_types::{AgentEvent, Decision, SessionId};
 use serde_json::json;
 
-use crate::kit::{PATIENCE, is_alive, next, spec, turn, until};
+use crate::kit::{PATIENCE, agent, is_alive, next, parts, spec, turn, until};
 
 /// Holds as many megabytes as it is told to, and says its id; `ask` in the text makes it ask first.
 const EATER: &str = r#"
@@ -46,30 +44,10 @@ fn scene(per_turn: bool, megabytes: Option<u64>) -> Scene {
     let (settings, found) = acg_config::parse_settings(kind, &settings.to_string(), &work, &|_| None);
     assert!(found.is_empty(), "{found:?}");
     let config = AgentConfig {
-        name: "mine".into(),
-        kind: "script".into(),
-        served: true,
-        settings,
-        working_directory: work,
-        session_prefix: String::new(),
-        context_files: Vec::new(),
-        timeout: Duration::from_mins(1),
-        permissions: Permissions::default(),
-        policies: BTreeMap::new(),
-        session_scope: SessionScope::Room,
-        guest_inherits: false,
-        confinement: Confinement::Off,
-        confine_read: Vec::new(),
-        confine_write: Vec::new(),
         life: Life { warm: 0, max_memory: megabytes.map(|megabytes| megabytes << 20) },
-        budget: acg_config::DayBudget::default(),
+        ..agent("mine", "script", settings, work)
     };
-    let parts = BuildParts {
-        launcher: env!("CARGO_BIN_EXE_acg-launch").into(),
-        environment: vec![("PATH".into(), std::env::var_os("PATH").unwrap_or_default())],
-        gateway_home: None,
-        lineage: Lineage::new(),
-    };
+    let parts = parts(vec![("PATH".into(), std::env::var_os("PATH").unwrap_or_default())], None);
     Scene { directory, backend: build(&config, parts).unwrap() }
 }
 

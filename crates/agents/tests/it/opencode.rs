@@ -1,12 +1,9 @@
 //! OpenCode: the real program against the mock model, in its place.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use acg_agents::lineage::Lineage;
-use acg_agents::{BuildParts, build, kinds};
-use acg_config::{AgentConfig, Confinement, Permissions, SessionScope};
+use acg_agents::{build, kinds};
 use acg_core::agent::AgentError;
 use acg_testing::agents_setup::{self, Place};
 use acg_testing::model_api::MockModel;
@@ -14,7 +11,7 @@ use acg_types::{Decision, EndReason, Role, SessionId, ToolCall};
 use serde_json::json;
 
 use crate::conformance::{Seen, Subject, Traits, check, room, turn};
-use crate::kit::{everything, only, own_settings, processes, until, write};
+use crate::kit::{agent, everything, only, own_settings, parts, processes, until, write};
 use crate::table;
 
 fn bash(command: &str) -> String {
@@ -45,35 +42,12 @@ impl Scene {
         let (settings, found) =
             acg_config::parse_settings(kind, &given.to_string(), Path::new("/"), &|_| None);
         assert!(found.is_empty(), "{found:?}");
-        let config = AgentConfig {
-            name: "oc".into(),
-            kind: "opencode".into(),
-            served: true,
-            settings,
-            working_directory: place.workspace(),
-            session_prefix: String::new(),
-            context_files: Vec::new(),
-            timeout: crate::conformance::PATIENCE,
-            permissions: Permissions::default(),
-            policies: BTreeMap::new(),
-            session_scope: SessionScope::Room,
-            guest_inherits: false,
-            confinement: Confinement::Off,
-            confine_read: Vec::new(),
-            confine_write: Vec::new(),
-            life: acg_config::Life::default(),
-            budget: acg_config::DayBudget::default(),
-        };
+        let config = agent("oc", "opencode", settings, place.workspace());
         let mut environment: Vec<_> =
             setup.env.iter().map(|(name, value)| (name.into(), value.into())).collect();
         environment.push(("IS_SANDBOX".into(), "1".into()));
         environment.push(("RC_PASSWORD".into(), "secret-of-the-gateway".into()));
-        let parts = BuildParts {
-            launcher: env!("CARGO_BIN_EXE_acg-launch").into(),
-            environment,
-            gateway_home: Some(place.home().join("gateway")),
-            lineage: Lineage::new(),
-        };
+        let parts = parts(environment, Some(place.home().join("gateway")));
         let words = program.clone();
         let subject = Subject {
             backend: build(&config, parts).unwrap(),

@@ -1,18 +1,14 @@
 //! The script backend with real programs: those of `examples/`, and some that misbehave.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use acg_agents::lineage::Lineage;
-use acg_agents::{BuildParts, build, kinds};
-use acg_config::{AgentConfig, Confinement, Permissions, SessionScope};
+use acg_agents::{build, kinds};
 use acg_core::agent::{AgentBackend, AgentError};
 use acg_types::{AgentEvent, Decision, EndReason, SessionId};
 use serde_json::json;
 
-use crate::kit::{deny, is_alive, next, spec, turn, until};
+use crate::kit::{agent, deny, is_alive, next, parts, spec, turn, until};
 
 struct Scene {
     directory: tempfile::TempDir,
@@ -27,34 +23,14 @@ impl Scene {
         let kind = kinds().into_iter().find(|kind| kind.name() == "script").unwrap();
         let (settings, found) = acg_config::parse_settings(kind, &settings.to_string(), &work, &|_| None);
         assert!(found.is_empty(), "{found:?}");
-        let config = AgentConfig {
-            name: "mine".into(),
-            kind: "script".into(),
-            served: true,
-            settings,
-            working_directory: work,
-            session_prefix: String::new(),
-            context_files: Vec::new(),
-            timeout: Duration::from_mins(1),
-            permissions: Permissions::default(),
-            policies: BTreeMap::new(),
-            session_scope: SessionScope::Room,
-            guest_inherits: false,
-            confinement: Confinement::Off,
-            confine_read: Vec::new(),
-            confine_write: Vec::new(),
-            life: acg_config::Life::default(),
-            budget: acg_config::DayBudget::default(),
-        };
-        let parts = BuildParts {
-            launcher: env!("CARGO_BIN_EXE_acg-launch").into(),
-            environment: vec![
+        let config = agent("mine", "script", settings, work);
+        let parts = parts(
+            vec![
                 ("PATH".into(), std::env::var_os("PATH").unwrap_or_default()),
                 ("RC_PASSWORD".into(), "secret".into()),
             ],
-            gateway_home: Some(directory.path().join("gateway")),
-            lineage: Lineage::new(),
-        };
+            Some(directory.path().join("gateway")),
+        );
         Self { directory, backend: build(&config, parts).unwrap() }
     }
 

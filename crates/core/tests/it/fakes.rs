@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use acg_config::{
-    AgentConfig, BaseRole, Config, Confinement, ConnectorConfig, DayBudget, Dialect, Limits, Permissions,
-    Person, RoleConfig, SessionScope, WatchedRoom, WatcherConfig,
+    AgentConfig, BaseRole, Config, Confinement, ConnectorConfig, DayBudget, Dialect, Limits, Person,
+    RoleConfig, WatchedRoom, WatcherConfig,
 };
 use acg_core::agent::{AgentBackend, AgentError, AgentInfo, AgentSession, Prompt, SessionSpec};
 use acg_core::connector::{
@@ -685,23 +685,9 @@ fn config(directory: &Path) -> Config {
             allowed_rooms: vec![],
         }],
         agents: vec![AgentConfig {
-            name: "claude".into(),
-            kind: "fake".into(),
-            served: true,
-            settings: None,
-            working_directory: directory.canonicalize().unwrap(),
-            session_prefix: "agent-chat".into(),
-            context_files: vec![],
-            timeout: Duration::from_mins(6),
-            permissions: Permissions::default(),
             policies: [(Role::owner(), Arc::new(policy))].into(),
-            session_scope: SessionScope::Room,
-            guest_inherits: false,
             confinement: Confinement::Off,
-            confine_read: vec![],
-            confine_write: vec![],
-            life: acg_config::Life::default(),
-            budget: DayBudget::default(),
+            ..AgentConfig::new("claude".into(), "fake", directory.canonicalize().unwrap())
         }],
         watchers: vec![WatcherConfig {
             name: "w".into(),
