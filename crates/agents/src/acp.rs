@@ -10,6 +10,7 @@
 //! this one time only; what is asked outside of a turn, in another session or in an unknown form is refused.
 
 mod backend;
+mod command;
 mod dialect;
 mod env;
 mod factory;
@@ -20,6 +21,9 @@ mod outcome;
 mod presets;
 mod prompt;
 mod session;
+mod shelf;
+mod shell;
+mod terminals;
 mod turn;
 mod wire;
 

@@ -14,14 +14,14 @@ use acg_types::{AgentName, SessionId};
 use async_trait::async_trait;
 
 use super::dialect::Dialect;
-use super::files::{Place, Shelf};
+use super::files::Place;
 use super::key::{self, Key};
-use super::session::AcpSession;
+use super::session::{AcpSession, Hands};
+use super::shelf::Shelf;
 use super::turn::{Machine, Opening};
 use super::wire::Hello;
 use crate::kit::driver::{Process, StartError};
 use crate::kit::keeper::{Keeper, probing};
-use crate::kit::pool::Lease;
 use crate::kit::process::Launch;
 use crate::kit::seat::Seat;
 
@@ -42,6 +42,12 @@ pub(crate) trait Program: fmt::Debug + Send + Sync + 'static {
     /// What to start for a session, and what that is opened with. `Err`: it cannot be used, in words for people. Blocks
     /// on the disk.
     fn launch(&self, spec: &SessionSpec) -> Result<(Launch, Opening), String>;
+
+    /// A shell in the working directory for what the program has run by the gateway; its last argument, the line, is still
+    /// missing. Blocks on the disk.
+    fn shell(&self, _: &SessionSpec) -> Result<Launch, String> {
+        Err("it is offered no terminals".to_owned())
+    }
 }
 
 /// How many processes are kept, and for how long.
@@ -119,9 +125,15 @@ impl AcpBackend {
         started.map_err(|error| self.told(error, &session, &name))
     }
 
-    fn session(&self, id: SessionId, process: Process, key: Key, lease: Lease<Key>) -> Box<dyn AgentSession> {
-        let hands = (Arc::clone(&self.shelf), Arc::clone(&self.place));
-        Box::new(AcpSession::new(id, Seat::new(lease, key, Some(process)), hands))
+    fn session(&self, id: SessionId, seat: Seat<Key>, spec: &SessionSpec) -> Box<dyn AgentSession> {
+        let hands = Hands {
+            shelf: Arc::clone(&self.shelf),
+            place: Arc::clone(&self.place),
+            program: Arc::clone(&self.program),
+            tracker: self.keeper.tracker.clone(),
+            shutdown: self.keeper.shutdown.clone(),
+        };
+        Box::new(AcpSession::new(id, seat, hands, spec.clone()))
     }
 
     /// A new session, whose id the program chooses.
@@ -133,7 +145,7 @@ impl AcpBackend {
         let id = SessionId::from(hello.session);
         let key = key::of(spec);
         let (lease, _) = self.keeper.take(&id, &key).await?;
-        Ok(self.session(id, process, key, lease))
+        Ok(self.session(id, Seat::new(lease, key, Some(process)), spec))
     }
 }
 
@@ -189,10 +201,10 @@ impl AgentBackend for AcpBackend {
         let key = key::of(&spec);
         let (lease, process) = self.keeper.take(&session, &key).await?;
         if let Some(process) = process {
-            return Ok(self.session(session, process, key, lease));
+            return Ok(self.session(session, Seat::new(lease, key, Some(process)), &spec));
         }
         match self.start(&spec, Some(&session)).await {
-            Ok((process, _)) => Ok(self.session(session, process, key, lease)),
+            Ok((process, _)) => Ok(self.session(session, Seat::new(lease, key, Some(process)), &spec)),
             // Nothing was said in it: there is nothing to be lost.
             Err(AgentError::UnknownSession(_) | AgentError::NotKept(_)) if !spec.resume => {
                 drop(lease);

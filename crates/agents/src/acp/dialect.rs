@@ -41,6 +41,12 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync + 'static {
         false
     }
 
+    /// Whether the program is offered to have commands run by us: each becomes a question about `Bash`, and is run here, in
+    /// the working directory, for as long as the turn lasts.
+    fn terminals(&self) -> bool {
+        false
+    }
+
     /// Whether an earlier session is opened again in a new process. If not, that is not even tried.
     fn resumes(&self) -> bool {
         true

@@ -1,22 +1,17 @@
-//! Text files that a program reads and writes through us, and the place where what is read waits for its machine.
+//! Text files that a program reads and writes through us.
 //!
 //! Owns staying inside the working directory: every path is resolved through all links first, and then opened from the
 //! directory downwards, part by part, with no link followed, so that nothing that is put in its way meanwhile leads out.
 //! Must never act before the call was allowed. Blocks on the disk: not for a runtime's thread.
 
-use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
-use acg_types::PermissionId;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, renameat, unlinkat};
 use serde_json::{Value, json};
-
-use super::prompt::Loaded;
 
 /// Largest file that is read or written.
 const MAX_FILE: u64 = 8 * 1024 * 1024;
@@ -34,71 +29,6 @@ pub(crate) enum FileCall {
         path: String,
         content: String,
     },
-}
-
-/// Where a backend's machines, which are pure, and its sessions, which are not, leave things for each other.
-#[derive(Debug, Default)]
-pub(crate) struct Shelf(Mutex<Things>);
-
-#[derive(Debug, Default)]
-struct Things {
-    /// Calls that are being asked about.
-    wanted: HashMap<PermissionId, FileCall>,
-    /// What those that were allowed came to.
-    done: HashMap<PermissionId, Result<Value, String>>,
-    /// The files of a prompt that is on its way.
-    given: HashMap<PathBuf, Loaded>,
-    /// Machines whose program keeps no session.
-    unkept: HashSet<String>,
-}
-
-impl Shelf {
-    fn things(&self) -> std::sync::MutexGuard<'_, Things> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn want(&self, id: &PermissionId, call: FileCall) {
-        self.things().wanted.insert(id.clone(), call);
-    }
-
-    /// The call behind a question, if it is one that is carried out here.
-    pub(crate) fn wanted(&self, id: &PermissionId) -> Option<FileCall> {
-        self.things().wanted.remove(id)
-    }
-
-    pub(crate) fn put(&self, id: &PermissionId, result: Result<Value, String>) {
-        self.things().done.insert(id.clone(), result);
-    }
-
-    pub(crate) fn take(&self, id: &PermissionId) -> Option<Result<Value, String>> {
-        self.things().done.remove(id)
-    }
-
-    /// Forgets all about a question.
-    pub(crate) fn forget(&self, id: &PermissionId) {
-        let mut things = self.things();
-        things.wanted.remove(id);
-        things.done.remove(id);
-    }
-
-    /// The machine's program keeps a session only for as long as it runs.
-    pub(crate) fn note_unkept(&self, machine: &str) {
-        self.things().unkept.insert(machine.to_owned());
-    }
-
-    pub(crate) fn is_unkept(&self, machine: &str) -> bool {
-        self.things().unkept.remove(machine)
-    }
-
-    pub(crate) fn give(&self, files: HashMap<PathBuf, Loaded>) {
-        self.things().given.extend(files);
-    }
-
-    /// Takes the files that are given for these paths.
-    pub(crate) fn given<'a>(&self, paths: impl Iterator<Item = &'a PathBuf>) -> HashMap<PathBuf, Loaded> {
-        let mut things = self.things();
-        paths.filter_map(|path| things.given.remove(path).map(|file| (path.clone(), file))).collect()
-    }
 }
 
 /// Where calls may be carried out.

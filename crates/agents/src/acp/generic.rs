@@ -4,6 +4,7 @@
 //! gateway knows (`Bash`, `Read`) may ever allow a call of such a program: its calls are named `acp:KIND`. Only the files
 //! that are read and written through the gateway are `Read` and `Write`, because the gateway does that itself.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -70,6 +71,11 @@ impl Dialect for Generic {
     }
 
     fn files(&self) -> bool {
+        self.files
+    }
+
+    fn terminals(&self) -> bool {
+        // A program that does the one itself does the other.
         self.files
     }
 
@@ -193,6 +199,19 @@ impl Program for GenericProgram {
             mode: self.settings.mode.clone(),
         };
         Ok((launch, opening))
+    }
+
+    fn shell(&self, spec: &SessionSpec) -> Result<Launch, String> {
+        let facts = (&spec.role, &*spec.allowed_tools);
+        // Without the variables of its entry: they may hold keys of its provider.
+        let env = env::child(&self.site.environment, &[], &BTreeMap::new(), facts);
+        // The rules read a line as Bash does.
+        let shell = self.site.find("bash", &env).ok_or("there is no bash on this machine")?;
+        let confine =
+            if spec.confined { self.site.confine(&shell, &env, || Ok(Needs::default()))? } else { None };
+        let serves = Some(self.site.serving(spec));
+        let args = ["--norc", "--noprofile", "-c"].map(OsString::from).to_vec();
+        Ok(Launch { serves, ..self.site.launch(shell, args, env, confine) })
     }
 }
 

@@ -4,20 +4,24 @@
 //! what is asked outside of the turn, in another session, in an unknown form or after a cancellation is refused, and a
 //! call that was refused and is told to have run all the same ends the process.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use acg_core::agent::Prompt;
-use acg_types::{AgentEvent, AgentName, Decision, EndReason, PermissionId, ToolCall, TurnEnd};
+use acg_types::{AgentEvent, AgentName, Decision, EndReason, PermissionId, TurnEnd};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use super::dialect::Dialect;
-use super::files::{FileCall, Shelf};
+use super::files::FileCall;
 use super::outcome;
 use super::prompt::{Block, Takes, blocks};
+use super::shelf::Shelf;
 use super::wire::{self, Call, Choice, Frame, Hello, Options, RpcError, Status, Stop, Update};
 use crate::kit::driver::{self, Fault};
+
+mod hands;
 
 pub(crate) type Effect = driver::Effect<Hello>;
 
@@ -72,6 +76,9 @@ struct Turn {
     message_id: Option<String>,
     calls: HashMap<String, Known>,
     questions: HashMap<PermissionId, Question>,
+    terminals: HashSet<String>,
+    /// Requests that are answered when the command of their terminal has ended.
+    waits: Vec<(String, Value)>,
     /// What the session had cost before, if that is known.
     cost_before: Option<f64>,
 }
@@ -94,6 +101,7 @@ struct Question {
 enum Kind {
     Tool { call: String, options: Options },
     File,
+    Terminal(String),
 }
 
 /// The state of one process.
@@ -111,6 +119,10 @@ pub(crate) struct Machine {
     /// Why the session could not be opened, while the list is looked at.
     failed: Option<RpcError>,
     requests: u64,
+    /// Terminals so far.
+    terminals: u64,
+    /// Told when a command has ended.
+    wake: Arc<Notify>,
     chatter: usize,
     context_told: bool,
     /// What the session has cost so far, if that is known.
@@ -138,11 +150,14 @@ impl Machine {
             choices: Vec::new(),
             failed: None,
             requests: 0,
+            terminals: 0,
+            wake: Arc::default(),
             chatter: 0,
             context_told: false,
         };
-        let files = machine.opening.dialect.files();
-        let effect = machine.ask("initialize", &wire::initialize(files));
+        let dialect = &machine.opening.dialect;
+        let params = wire::initialize(dialect.files(), dialect.terminals());
+        let effect = machine.ask("initialize", &params);
         (machine, vec![effect])
     }
 
@@ -411,38 +426,6 @@ impl Machine {
         effects
     }
 
-    /// A file that is read or written through us.
-    fn file(&mut self, id: Value, session: &str, file: FileCall) -> Vec<Effect> {
-        let refused = |id: &Value, why: &str| vec![Effect::Send(wire::refuse(id, -32603, why))];
-        if !self.opening.dialect.files() {
-            return vec![Effect::Send(wire::refuse(&id, -32601, "this client does not do that"))];
-        }
-        let (agent, wishes) = (self.agent.clone(), Arc::clone(&self.shelf));
-        let name = format!("{}/{id}", self.name);
-        let Some(turn) = self.turn_of(session).filter(|turn| !turn.cancelled) else {
-            return refused(&id, "no turn of this session's runs");
-        };
-        if turn.questions.contains_key(&name) || turn.questions.len() >= MAX_ITEMS {
-            return self.protocol("it asks the same twice, or too much");
-        }
-        let (tool, params) = match &file {
-            FileCall::Read { path, line, limit } => {
-                let mut params = json!({"file_path": path});
-                line.inspect(|line| params["offset"] = (*line).into());
-                limit.inspect(|limit| params["limit"] = (*limit).into());
-                ("Read", params)
-            }
-            FileCall::Write { path, content } => ("Write", json!({"file_path": path, "content": content})),
-        };
-        wishes.want(&name, file);
-        turn.questions.insert(name.clone(), Question { id, kind: Kind::File });
-        let call = ToolCall::new(agent, tool, params, None);
-        let permission = AgentEvent::Permission { id: name, call, whole: true, deferrable: false };
-        let mut effects = flush(turn);
-        effects.push(Effect::Event(permission));
-        effects
-    }
-
     fn updated(&mut self, session: &str, update: Update) -> Vec<Effect> {
         if session != self.hello.session {
             return Vec::new();
@@ -532,6 +515,7 @@ impl Machine {
     }
 
     fn forget_questions(&mut self) {
+        let _unanswered = self.close_terminals();
         if let Phase::Running(turn) = &mut self.phase {
             for name in turn.questions.keys() {
                 self.shelf.forget(name);
@@ -542,15 +526,15 @@ impl Machine {
 
     /// Calls every open question off.
     fn withdraw(&mut self) -> Vec<Effect> {
-        let Phase::Running(turn) = &mut self.phase else { return Vec::new() };
+        let mut effects = self.close_terminals();
+        let Phase::Running(turn) = &mut self.phase else { return effects };
         let mut open: Vec<(PermissionId, Question)> = turn.questions.drain().collect();
         open.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let mut effects = Vec::new();
         for (name, question) in open {
             self.shelf.forget(&name);
             effects.push(Effect::Send(match question.kind {
                 Kind::Tool { .. } => wire::outcome(&question.id, None),
-                Kind::File => wire::refuse(&question.id, -32603, "the turn is over"),
+                Kind::File | Kind::Terminal(_) => wire::refuse(&question.id, -32603, "the turn is over"),
             }));
             effects.push(Effect::Event(AgentEvent::PermissionWithdrawn { id: name }));
         }
@@ -592,6 +576,7 @@ impl driver::Machine for Machine {
             Ok(Frame::Write { id, session, path, content }) => {
                 self.file(id, &session, FileCall::Write { path, content })
             }
+            Ok(Frame::Terminal { id, session, call }) => self.terminal(id, &session, call),
             Ok(Frame::Foreign { id, code, why }) => vec![Effect::Send(wire::refuse(&id, code, &why))],
             Ok(Frame::Update { session, update }) => self.updated(&session, update),
             Ok(Frame::Notice) => Vec::new(),
@@ -641,12 +626,7 @@ impl driver::Machine for Machine {
                 }
                 wire::outcome(&question.id, options.reject_once.as_deref())
             }
-            Kind::File => match (decision, result) {
-                (Decision::Allow, Some(Ok(result))) => wire::answer(&question.id, &result),
-                (Decision::Allow, Some(Err(why))) => wire::refuse(&question.id, -32603, &why),
-                (Decision::Deny { reason }, _) => wire::refuse(&question.id, -32603, reason),
-                _ => wire::refuse(&question.id, -32603, "it was not allowed"),
-            },
+            Kind::File | Kind::Terminal(_) => self.done(&question, decision, result),
         };
         vec![Effect::Send(line)]
     }
@@ -658,6 +638,14 @@ impl driver::Machine for Machine {
         let mut effects = vec![Effect::Send(wire::notice("session/cancel", &params))];
         effects.extend(self.withdraw());
         effects
+    }
+
+    fn waker(&self) -> Option<Arc<Notify>> {
+        self.opening.dialect.terminals().then(|| Arc::clone(&self.wake))
+    }
+
+    fn woken(&mut self) -> Vec<Effect> {
+        self.ended_commands()
     }
 
     fn in_turn(&self) -> bool {

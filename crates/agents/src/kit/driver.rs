@@ -3,11 +3,12 @@
 //! A [`Machine`] is the pure core of one program's protocol: lines in, effects out. The task (see `task.rs`) moves bytes
 //! between pipes, the machine and two bounded channels. Must never decide anything about tools.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use acg_core::agent::{AgentError, Prompt};
 use acg_types::{AgentEvent, AgentName, Decision, PermissionId, SessionId, TurnEnd};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -85,6 +86,16 @@ pub(crate) trait Machine: Send + 'static {
 
     /// Asks the program to end its turn.
     fn interrupt(&mut self) -> Vec<Effect<Self::Hello>>;
+
+    /// What tells that something was done which the machine waits for; then it is [`Machine::woken`].
+    fn waker(&self) -> Option<Arc<Notify>> {
+        None
+    }
+
+    /// Looks at what was done meanwhile.
+    fn woken(&mut self) -> Vec<Effect<Self::Hello>> {
+        Vec::new()
+    }
 
     /// A turn runs.
     fn in_turn(&self) -> bool;

@@ -12,7 +12,7 @@ use acg_types::{AgentEvent, ConversationId, Decision, EndReason, Role, SessionId
 use serde_json::{Value, json};
 
 use crate::conformance::{PATIENCE, next, turn};
-use crate::kit::{agent, everything, only, parts, write};
+use crate::kit::{agent, everything, only, parts, processes, until, write};
 
 /// An agent of this type in this folder, that knows nothing else.
 pub(crate) fn backend(
@@ -64,7 +64,7 @@ for line in sys.stdin:
     if method == "initialize":
         if way == "mute": continue
         assert params["clientCapabilities"]["fs"] == {"readTextFile": True, "writeTextFile": True}, params
-        assert not params["clientCapabilities"].get("terminal"), params
+        assert params["clientCapabilities"]["terminal"] is True, params
         send({"id": id, "result": {"protocolVersion": 2 if way == "new" else 1, "agentInfo": {"name": "fake", "version": "0.1"}}})
     elif method == "session/new":
         if way == "locked":
@@ -88,8 +88,19 @@ for line in sys.stdin:
         elif text.startswith("write "):
             said = ask(101, "fs/write_text_file", {"path": text[6:], "content": "by the agent"})
             say("written" if "result" in said else "no: " + said["error"]["message"])
-        elif text == "terminal":
-            say(str(ask(102, "terminal/create", {"command": "ls"})["error"]["code"]))
+        elif text.startswith("run "):
+            create = json.loads(text[4:])
+            said = ask(110, "terminal/create", create)
+            if "error" in said: say("no: " + said["error"]["message"])
+            else:
+                it = {"terminalId": said["result"]["terminalId"]}
+                if create.get("_meta") == "leave": pass
+                elif create.get("_meta") == "kill": ask(111, "terminal/kill", it)
+                exit = {} if create.get("_meta") == "leave" else ask(112, "terminal/wait_for_exit", it)["result"]
+                out = ask(113, "terminal/output", it)["result"]
+                if create.get("_meta") != "leave": ask(114, "terminal/release", it)
+                gone = "error" in ask(115, "terminal/output", it)
+                say(json.dumps([out["output"], exit.get("exitCode"), out["truncated"], gone]))
         elif text == "hang":
             say("well")
             continue
@@ -110,7 +121,8 @@ impl Fake {
     fn new(way: &str, more: &Value) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(dir.path().join("ws")).unwrap();
-        let script = dir.path().join("fake.py");
+        // There, where a confined process may read it.
+        let script = dir.path().join("ws/fake.py");
         write(&script, FAKE);
         let mut settings = json!({"command": "python3", "args": [script, way], "ask_everything": true});
         settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -183,10 +195,119 @@ async fn files_are_read_and_written_within_the_working_directory() {
         }
     }
     assert_eq!(std::fs::read_to_string(at("outside")).unwrap(), "the outside");
-    let seen = turn(&mut session, &"terminal".into(), yes).await.unwrap();
-    assert_eq!((seen.text.as_str(), seen.asked.len()), ("-32601", 0), "no terminals");
     drop(session);
     fake.backend.shutdown().await;
+}
+
+#[tokio::test]
+async fn commands_are_asked_about_as_bash_and_run_in_the_working_directory() {
+    let fake = Fake::new("plain", &json!({"env": {"MY_KEY": "secret"}}));
+    let workspace = fake.dir.path().join("ws").canonicalize().unwrap();
+    let here = workspace.to_str().unwrap();
+    std::fs::create_dir(workspace.join("sub")).unwrap();
+    let mut session = fake.open().await;
+    let lines = [
+        (json!({"command": "pwd"}), "pwd", json!([format!("{here}\n"), 0, false, true])),
+        (
+            json!({"command": "echo", "args": ["a  b", "$HOME"]}),
+            "echo 'a  b' '$HOME'",
+            json!(["a  b $HOME\n", 0, false, true]),
+        ),
+        (
+            json!({"command": "pwd", "args": ["-P"], "cwd": format!("{here}/sub")}),
+            "cd ./sub && pwd -P",
+            json!([format!("{here}/sub\n"), 0, false, true]),
+        ),
+        (
+            json!({"command": "echo $A; exit 7", "env": [{"name": "A", "value": "b c"}]}),
+            "export A='b c'; echo $A; exit 7",
+            json!(["b c\n", 7, false, true]),
+        ),
+        (
+            json!({"command": "echo out; echo err >&2; cat", "outputByteLimit": 4}),
+            "echo out; echo err >&2; cat",
+            json!([null, 0, true, true]),
+        ),
+        (json!({"command": "sleep 600", "_meta": "kill"}), "sleep 600", json!(["", null, false, true])),
+        // Keys of the program's own are not the command's; who runs it is.
+        (
+            json!({"command": "echo ${MY_KEY:-none} ${OPENAI_API_KEY:-none} ${IS_SANDBOX:-none} $ACG_ROLE"}),
+            "echo ${MY_KEY:-none} ${OPENAI_API_KEY:-none} ${IS_SANDBOX:-none} $ACG_ROLE",
+            json!(["none none none owner\n", 0, false, true]),
+        ),
+    ];
+    for (create, line, expected) in lines {
+        let seen = turn(&mut session, &format!("run {create}").as_str().into(), yes).await.unwrap();
+        let (call, whole) = &seen.asked[0];
+        assert_eq!((call.tool.as_str(), &call.params["command"], *whole), ("Bash", &Value::from(line), true));
+        let mut got: Value =
+            serde_json::from_str(&seen.text).unwrap_or_else(|_| panic!("{create}: {seen:?}"));
+        if expected[0].is_null() {
+            assert_eq!(got[0].as_str().unwrap().len(), 4, "{got}");
+            got[0] = Value::Null;
+        }
+        if create["_meta"] == "kill" {
+            got[1] = Value::Null;
+        }
+        assert_eq!(got, expected, "{create}");
+    }
+    let seen =
+        turn(&mut session, &r#"run {"command": "touch no"}"#.into(), |_, _| no("the moon")).await.unwrap();
+    assert_eq!((seen.text.as_str(), workspace.join("no").exists()), ("no: refused: the moon", false));
+    let seen = turn(&mut session, &r#"run {"command": "ls", "cwd": "/"}"#.into(), yes).await.unwrap();
+    assert!(seen.text.contains("outside of the working directory") && seen.asked.is_empty(), "{seen:?}");
+    drop(session);
+    fake.backend.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_a_turn_has_started_ends_with_it() {
+    let fake = Fake::new("plain", &json!({}));
+    let mark = format!("{}", 6000 + std::process::id() % 1000);
+    let mut session = fake.open().await;
+    let create = json!({"command": "sleep", "args": [mark], "_meta": "leave"});
+    let seen = turn(&mut session, &format!("run {create}").as_str().into(), yes).await.unwrap();
+    assert_eq!(seen.text, r#"["", null, false, false]"#);
+    until("the command to end", || processes(&["sleep", &mark]).is_empty().then_some(())).await;
+    drop(session);
+    fake.backend.shutdown().await;
+}
+
+/// Has one command run, and says what that wrote. For a shell, which runs in every confinement.
+const RUNS: &str = r#"
+say() { printf '%s\n' "$1"; }
+read -r line; say '{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":1}}'
+read -r line; say '{"jsonrpc":"2.0","id":2,"result":{"sessionId":"s"}}'
+read -r line; say '{"jsonrpc":"2.0","id":9,"method":"terminal/create","params":{"sessionId":"s","command":"cat ../outside; echo here > made; cat made"}}'
+read -r line; id=$(printf %s "$line" | sed 's/.*"terminalId":"\([^"]*\)".*/\1/')
+say '{"jsonrpc":"2.0","id":10,"method":"terminal/wait_for_exit","params":{"sessionId":"s","terminalId":"'"$id"'"}}'
+read -r line; say '{"jsonrpc":"2.0","id":11,"method":"terminal/output","params":{"sessionId":"s","terminalId":"'"$id"'"}}'
+read -r line; text=$(printf %s "$line" | sed 's/.*"output":"\(.*\)","truncated.*/\1/')
+say '{"jsonrpc":"2.0","method":"session/update","params":{"sessionId":"s","update":{"sessionUpdate":"agent_message_chunk","content":{"type":"text","text":"'"$text"'"}}}}'
+say '{"jsonrpc":"2.0","id":3,"result":{"stopReason":"end_turn"}}'
+read -r line
+"#;
+
+#[tokio::test]
+async fn a_confined_roles_command_is_confined() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("ws")).unwrap();
+    let workspace = dir.path().join("ws").canonicalize().unwrap();
+    write(&workspace.join("runs.sh"), RUNS);
+    write(&dir.path().join("outside"), "the outside");
+    let settings = json!({"command": "sh", "args": [workspace.join("runs.sh")], "ask_everything": true});
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let backend = backend("acp", &settings, &workspace, vec![("PATH".into(), path)]);
+    for confined in [true, false] {
+        if confined && !acg_agents::confine::support().is_there() {
+            continue;
+        }
+        let mut session = backend.open(SessionSpec { confined, ..Fake::spec() }).await.unwrap();
+        let seen = turn(&mut session, &"go".into(), yes).await.unwrap();
+        assert_eq!(seen.text.contains("the outside"), !confined, "{seen:?}");
+        assert!(seen.text.ends_with("here\n"), "{seen:?}");
+    }
+    backend.shutdown().await;
 }
 
 #[tokio::test]

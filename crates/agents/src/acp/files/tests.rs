@@ -128,17 +128,3 @@ fn what_is_no_text_is_not_read_and_nothing_hangs() {
     assert!(scene.writes("ws/pipe", "x").is_err());
     assert!(scene.writes("ws/new", &"x".repeat(usize::try_from(MAX_FILE).unwrap() + 1)).is_err());
 }
-
-#[test]
-fn the_shelf_gives_each_thing_once() {
-    let shelf = Shelf::default();
-    let id = "p/1".to_owned();
-    shelf.want(&id, FileCall::Read { path: "/x".into(), line: None, limit: None });
-    assert!(shelf.wanted(&id).is_some() && shelf.wanted(&id).is_none());
-    shelf.put(&id, Ok(json!(1)));
-    assert_eq!((shelf.take(&id), shelf.take(&id)), (Some(Ok(json!(1))), None));
-    shelf.give([(PathBuf::from("/x"), Loaded::Text("t".into()))].into());
-    let paths = [PathBuf::from("/x"), PathBuf::from("/y")];
-    assert_eq!(shelf.given(paths.iter()).len(), 1);
-    assert_eq!(shelf.given(paths.iter()).len(), 0);
-}

@@ -3,11 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
+use acg_types::ToolCall;
 use serde_json::json;
 
 use super::super::dialect::Asked;
 use super::*;
 use crate::kit::driver::Machine as _;
+
+mod hands;
 
 /// Shows each call as the program does.
 #[derive(Debug)]
@@ -25,6 +28,10 @@ impl Dialect for Plain {
     }
 
     fn files(&self) -> bool {
+        self.files
+    }
+
+    fn terminals(&self) -> bool {
         self.files
     }
 
@@ -490,7 +497,7 @@ fn nothing_runs_that_nobody_allowed() {
         let effects = running().line(frame.to_string().as_bytes());
         assert!(matches!(&effects[..], [Effect::Send(line)] if line.contains("-32602")), "{effects:?}");
     }
-    for method in ["terminal/create", "elicitation/create", "session/update", "x"] {
+    for method in ["terminal/resize", "elicitation/create", "session/update", "x"] {
         let frame = json!({"jsonrpc": "2.0", "id": "x", "method": method, "params": {"sessionId": "s"}});
         let effects = running().line(frame.to_string().as_bytes());
         assert!(matches!(&effects[..], [Effect::Send(line)] if line.contains("-32601")), "{effects:?}");
@@ -622,51 +629,6 @@ fn the_context_is_said_until_a_turn_was_whole() {
     assert!(says(json!({"stopReason": "refusal"})));
     assert!(says(json!({"stopReason": "end_turn"})));
     assert!(!says(json!({"stopReason": "end_turn"})));
-}
-
-#[test]
-fn files_are_read_and_written_only_when_allowed() {
-    let read = |machine: &mut Machine, id: u64| {
-        let params = json!({"sessionId": "s", "path": "/w/a", "line": 3, "limit": 4});
-        let frame = json!({"jsonrpc": "2.0", "id": id, "method": "fs/read_text_file", "params": params});
-        machine.line(frame.to_string().as_bytes())
-    };
-    let mut machine = running();
-    assert_eq!(all_shown(&read(&mut machine, 1)), [r#"asks Read {"file_path":"/w/a","offset":3,"limit":4}"#]);
-    let id = "p/1".to_owned();
-    assert_eq!(
-        machine.shelf.wanted(&id),
-        Some(FileCall::Read { path: "/w/a".into(), line: Some(3), limit: Some(4) })
-    );
-    machine.shelf.put(&id, Ok(json!({"content": "text"})));
-    let effects = machine.answer(&id, &Decision::Allow);
-    assert!(
-        matches!(&effects[..], [Effect::Send(line)] if line.contains(r#"{"content":"text"}"#)),
-        "{effects:?}"
-    );
-
-    let params = json!({"sessionId": "s", "path": "/w/a", "content": "new"});
-    let frame =
-        json!({"jsonrpc": "2.0", "id": 2, "method": "fs/write_text_file", "params": params}).to_string();
-    assert_eq!(
-        all_shown(&machine.line(frame.as_bytes())),
-        [r#"asks Write {"file_path":"/w/a","content":"new"}"#]
-    );
-    let id = "p/2".to_owned();
-    let effects = machine.answer(&id, &Decision::Deny { reason: "the moon".into() });
-    assert!(matches!(&effects[..], [Effect::Send(line)] if line.contains("the moon")), "{effects:?}");
-    assert_eq!(machine.shelf.wanted(&id), None, "it is forgotten");
-
-    // Allowed, but not carried out; outside of a turn; not offered.
-    read(&mut machine, 3);
-    let effects = machine.answer(&"p/3".to_owned(), &Decision::Allow);
-    assert!(matches!(&effects[..], [Effect::Send(line)] if line.contains("-32603")), "{effects:?}");
-    let effects = read(&mut open(), 4);
-    assert!(matches!(&effects[..], [Effect::Send(line)] if line.contains("-32603")), "{effects:?}");
-    let mut machine = running();
-    machine.opening.dialect = Arc::new(Plain { files: false });
-    let effects = read(&mut machine, 5);
-    assert!(matches!(&effects[..], [Effect::Send(line)] if line.contains("-32601")), "{effects:?}");
 }
 
 proptest::proptest! {

@@ -11,7 +11,7 @@ use acg_types::{AgentEvent, AgentName, SessionId};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, ChildStdin, ChildStdout};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -127,6 +127,7 @@ impl<M: Machine> Task<M> {
     ) {
         let mut errors = Vec::with_capacity(4096);
         let events = self.events.clone();
+        let waker = self.machine.waker();
         loop {
             let stopping = self.stopping != Stopping::No;
             tokio::select! {
@@ -165,6 +166,10 @@ impl<M: Machine> Task<M> {
                     self.went_by_itself = !stopping;
                     self.stopping = Stopping::Ending;
                     self.deadline = Some(Instant::now() + DRAIN);
+                }
+                () = woken(waker.as_deref()), if !stopping => {
+                    let effects = self.machine.woken();
+                    self.apply(effects);
                 }
                 () = sleep_until(self.deadline.unwrap_or_else(Instant::now)), if self.deadline.is_some() => {
                     if self.late() {
@@ -364,6 +369,13 @@ impl<M: Machine> Task<M> {
         };
         // The core reads slowly or not at all: it sees the closed channel then.
         let _late = timeout(END, tell).await;
+    }
+}
+
+async fn woken(waker: Option<&Notify>) {
+    match waker {
+        Some(waker) => waker.notified().await,
+        None => std::future::pending().await,
     }
 }
 
