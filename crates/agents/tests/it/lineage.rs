@@ -8,7 +8,9 @@ use std::sync::Arc;
 use acg_agents::lineage::{Lineage, Origin, Serves};
 use acg_types::Role;
 
-use crate::kit::{kill, until};
+#[cfg(target_os = "linux")]
+use crate::kit::kill;
+use crate::kit::until;
 
 /// A launcher with a script below it, and the gateway's end of its control line.
 struct Launched {

@@ -27,8 +27,10 @@ pub struct Peer {
 enum Handle {
     /// A `pidfd`: on Linux 6.5 and newer of the very process that connected, before that of the one that had
     /// the id when the connection was taken.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux has one"))]
     Held(OwnedFd),
     /// It had ended when the connection was taken.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux tells"))]
     Gone,
     /// There is no such thing here: only the id.
     Loose,

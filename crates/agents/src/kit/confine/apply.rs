@@ -1,8 +1,6 @@
 //! The calling thread puts itself under a confinement, for good. For the launcher, just before it becomes the
 //! agent: nothing here can be undone.
 
-use std::path::PathBuf;
-
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::ResourceLimits;
@@ -11,9 +9,10 @@ use super::ResourceLimits;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
     /// A path of the rules cannot be opened.
+    #[cfg(target_os = "linux")]
     #[error("{} cannot be opened: {source}", .path.display())]
     Path {
-        path: PathBuf,
+        path: std::path::PathBuf,
         #[source]
         source: std::io::Error,
     },
@@ -42,6 +41,7 @@ pub(crate) enum Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Applied {
     /// They are.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux confines"))]
     Confined,
     /// This system cannot; only the limits are in force, and on Linux no program gives new privileges.
     LimitsOnly,

@@ -33,6 +33,7 @@ pub(super) struct Facts {
 pub(super) enum Seen {
     There(Facts),
     /// It is there, belongs to another user, and may not be looked at (`hidepid`).
+    #[cfg_attr(not(any(target_os = "linux", test)), expect(dead_code, reason = "only Linux hides processes"))]
     Hidden,
     Gone,
 }
