@@ -1,4 +1,5 @@
-//! OpenCode behind the core's seam: `opencode serve` over HTTP and one stream of events.
+//! OpenCode behind the core's seam: `opencode serve` over HTTP and one stream of events; where that does not start,
+//! `opencode run` for each turn, without tools.
 //!
 //! Owns the servers of one configured agent, its sessions and the machine that turns its events into ours. Must never
 //! decide about a tool call: the program is told to ask about every one, each question goes to the core, and what it
@@ -16,11 +17,16 @@ mod guests;
 mod home;
 mod http;
 mod left;
+mod once;
+mod plan;
 mod rules;
+mod run;
 mod server;
 mod session;
 mod sessions;
 mod turn;
+mod usage;
+mod version;
 mod wire;
 
 pub(crate) use backend::OpenCodeBackend;

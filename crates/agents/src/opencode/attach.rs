@@ -2,6 +2,8 @@
 //!
 //! The server reads a file that is named by its address without a question, so only files of the prompt are named.
 
+use std::path::PathBuf;
+
 use acg_core::agent::{Prompt, PromptFile};
 use data_encoding::BASE64;
 use serde_json::{Value, json};
@@ -27,23 +29,58 @@ pub(crate) fn parts(prompt: &Prompt) -> Vec<Value> {
     parts
 }
 
-fn part(file: &PromptFile) -> Option<Value> {
-    let name: String = file.name.chars().filter(|c| !c.is_control()).take(200).collect();
+/// For a process that has no tools: the text of a prompt, and the files that it reads by itself. What it could not read
+/// is named, so that the model can say so. Blocks on the disk.
+pub(crate) fn given(prompt: &Prompt) -> (String, Vec<PathBuf>) {
+    let (mut text, mut files) = (prompt.text.clone(), Vec::new());
+    for file in &prompt.files {
+        if form(file).is_some() {
+            files.push(file.path.clone());
+        } else {
+            let name: String = shown(&file.name).chars().filter(|c| !matches!(c, '[' | ']')).collect();
+            text.push_str("\n[Attached: ");
+            text.push_str(&name);
+            text.push_str(" — it cannot be read now]");
+        }
+    }
+    (text, files)
+}
+
+/// How the program takes a file.
+enum Form {
+    Bytes,
+    Address,
+}
+
+/// `None`: it does not.
+fn form(file: &PromptFile) -> Option<Form> {
     let media = file.media_type.as_str();
     let size = std::fs::metadata(&file.path).ok().filter(std::fs::Metadata::is_file)?.len();
     if matches!(media, "image/png" | "image/jpeg" | "image/gif" | "image/webp" | "application/pdf")
         && size <= MAX_IMAGE
     {
-        let bytes = std::fs::read(&file.path).ok()?;
-        let url = format!("data:{media};base64,{}", BASE64.encode(&bytes));
-        return Some(json!({"type": "file", "mime": media, "filename": name, "url": url}));
+        return Some(Form::Bytes);
     }
-    if media.starts_with("text/") || matches!(media, "application/json" | "application/xml") {
-        return Some(
+    let is_text = media.starts_with("text/") || matches!(media, "application/json" | "application/xml");
+    is_text.then_some(Form::Address)
+}
+
+fn shown(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
+fn part(file: &PromptFile) -> Option<Value> {
+    let (name, media) = (shown(&file.name), file.media_type.as_str());
+    match form(file)? {
+        Form::Bytes => {
+            let bytes = std::fs::read(&file.path).ok()?;
+            let url = format!("data:{media};base64,{}", BASE64.encode(&bytes));
+            Some(json!({"type": "file", "mime": media, "filename": name, "url": url}))
+        }
+        Form::Address => Some(
             json!({"type": "file", "mime": "text/plain", "filename": name, "url": file_url(&file.path)?}),
-        );
+        ),
     }
-    None
 }
 
 #[cfg(test)]
@@ -73,7 +110,11 @@ mod tests {
             file("c.zip", "application/zip"),
             PromptFile { path: "/nowhere".into(), name: "d".into(), media_type: "image/png".into() },
         ];
-        let parts = parts(&Prompt { text: "look".into(), files });
+        let prompt = Prompt { text: "look".into(), files };
+        let (text, read) = given(&prompt);
+        assert_eq!(read, [dir.path().join("a.png"), dir.path().join("b.txt")]);
+        assert!(text.starts_with("look\n[Attached: c.zip") && text.contains("[Attached: d "), "{text}");
+        let parts = parts(&prompt);
         assert_eq!(parts.len(), 3);
         let text = parts[0]["text"].as_str().unwrap();
         assert!(text.starts_with("look\n[Attached: c.zip") && text.contains("[Attached: d "), "{text}");

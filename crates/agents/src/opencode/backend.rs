@@ -1,11 +1,12 @@
 //! The backend of one configured OpenCode agent: its servers, from their start to their end.
 //!
 //! One server serves every conversation that has the same trust: whether the user's own settings are read, whether it
-//! is confined, and whether those settings decide. Must never let two kinds of trust share a server.
+//! is confined, and whether those settings decide. Must never let two kinds of trust share a server. Where servers do not
+//! start, turns are run by one process each.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,32 +16,35 @@ use acg_core::agent::{Abilities, AgentBackend, AgentError, AgentInfo, AgentSessi
 use acg_policy::RolePolicy;
 use acg_types::{Role, SessionId};
 use async_trait::async_trait;
-use serde_json::Value;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::config::{self, Wanted};
 use super::env;
-use super::factory::OpenCodeSettings;
+use super::factory::{Mode, OpenCodeSettings};
 use super::facts;
-use super::guests;
-use super::home::{self, Home};
+use super::home;
 use super::http::ApiError;
+use super::plan::Trust;
 use super::rules::own_settings;
-use super::server::{Plan, Server};
+use super::run::Known;
+use super::server::{NoServer, Server};
 use super::session::{OpenCodeSession, Opened};
 use super::sessions::Ready;
-use crate::kit::confine::{self, Needs};
+use crate::kit::confine;
+use crate::kit::keeper::Keeper;
 use crate::kit::memory::{Held, Table, surplus};
 use crate::kit::process::find_program;
-use crate::kit::site::{Env, Site, temp_dir};
+use crate::kit::site::Site;
 use crate::registry::BuildParts;
 
 /// How long all servers may take to end.
 const SHUTDOWN: Duration = Duration::from_secs(30);
 /// How often memory and idleness are looked at.
 const TICK: Duration = Duration::from_secs(10);
+
+/// Failed starts in a row after which turns are run by one process each.
+const TRIES: u32 = 2;
 
 /// Those of the protocol that its version speaks; what the running program says of its model takes their place.
 const ABILITIES: Abilities = Abilities {
@@ -55,31 +59,21 @@ const ABILITIES: Abilities = Abilities {
     questions: false,
 };
 
-/// What a server was started for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Trust {
-    /// The user's own settings, agents and MCP servers are read.
-    inherit: bool,
-    confined: bool,
-    /// The user's own settings decide.
-    own: bool,
-}
-
-impl Trust {
-    fn of(spec: &SessionSpec) -> Self {
-        Self { inherit: spec.inherit, confined: spec.confined, own: own_settings(&spec.policy) }
-    }
-}
-
 #[derive(Debug)]
 pub(super) struct Shared {
-    settings: OpenCodeSettings,
+    pub(super) settings: OpenCodeSettings,
     pub(super) site: Site,
     /// Bytes that all servers may hold together.
     max_memory: Option<u64>,
     /// Whether the user's own settings decide for owners.
     owners_own: bool,
     servers: tokio::sync::Mutex<HashMap<Trust, Arc<Server>>>,
+    /// Processes that run one turn each.
+    pub(super) keeper: Arc<Keeper<()>>,
+    /// Sessions of those, by their id and the side that they are on.
+    runs: Mutex<HashMap<(String, bool), Known>>,
+    /// How often a server has failed to start in a row.
+    failures: Mutex<HashMap<Trust, u32>>,
     /// Sessions that are not the one their id says: by that id and the side that they are on.
     twins: Mutex<HashMap<(String, bool), String>>,
     tracker: TaskTracker,
@@ -104,12 +98,15 @@ impl OpenCodeBackend {
             site.cwd = cwd;
         }
         let shared = Shared {
-            settings,
             site,
             max_memory: config.life.max_memory,
             owners_own,
             servers: tokio::sync::Mutex::default(),
+            keeper: Keeper::new(config, 1, settings.idle_timeout),
+            runs: Mutex::default(),
+            failures: Mutex::default(),
             twins: Mutex::default(),
+            settings,
             tracker: TaskTracker::new(),
             shutdown: CancellationToken::new(),
         };
@@ -140,6 +137,20 @@ impl Shared {
         self.twins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn runs(&self) -> MutexGuard<'_, HashMap<(String, bool), Known>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failures(&self) -> MutexGuard<'_, HashMap<Trust, u32>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether turns of this trust are run by one process each.
+    fn is_one_shot(&self, trust: Trust) -> bool {
+        self.settings.mode == Mode::OneShot
+            || self.failures().get(&trust).is_some_and(|failures| *failures >= TRIES)
+    }
+
     pub(super) fn failed(&self, server: &Server, error: &ApiError) -> AgentError {
         if self.shutdown.is_cancelled() {
             AgentError::Closing
@@ -150,20 +161,38 @@ impl Shared {
         }
     }
 
-    /// The server for a trust, started if there is none.
+    /// The server for a turn of this trust. Notes whether it starts.
     async fn server(self: &Arc<Self>, trust: Trust) -> Result<Arc<Server>, AgentError> {
+        let found = self.start(trust).await;
+        match &found {
+            Ok(_) => {
+                self.failures().remove(&trust);
+            }
+            Err(NoServer::Final(_)) => {}
+            Err(NoServer::Failed(error)) => {
+                let mut all = self.failures();
+                let failures = all.entry(trust).or_default();
+                *failures = failures.saturating_add(1);
+                tracing::warn!(agent = %self.site.agent, failures, %error, "OpenCode's server did not start");
+            }
+        }
+        Ok(found?)
+    }
+
+    /// The server for a trust, started if there is none.
+    async fn start(self: &Arc<Self>, trust: Trust) -> Result<Arc<Server>, NoServer> {
         let mut servers = self.servers.lock().await;
         if self.shutdown.is_cancelled() {
-            return Err(AgentError::Closing);
+            return Err(NoServer::Final(AgentError::Closing));
         }
         if let Some(server) = servers.get(&trust).filter(|server| server.is_alive()) {
             server.touch();
             return Ok(Arc::clone(server));
         }
         let shared = Arc::clone(self);
+        let unusable = |reason: String| NoServer::Final(self.unusable(reason));
         let plan = tokio::task::spawn_blocking(move || shared.plan(trust)).await;
-        let plan = plan.map_err(|error| self.unusable(error.to_string()))?;
-        let plan = plan.map_err(|reason| self.unusable(reason))?;
+        let plan = plan.map_err(|error| unusable(error.to_string()))?.map_err(unusable)?;
         let server = Arc::new(Server::open(plan, &self.tracker, &self.shutdown).await?);
         servers.insert(trust, Arc::clone(&server));
         tracing::info!(agent = %self.site.agent, version = server.version, ?trust, "an OpenCode server runs");
@@ -220,85 +249,6 @@ impl Shared {
         }
     }
 
-    fn program(&self, env: &Env) -> Result<PathBuf, String> {
-        self.site.find(&self.settings.command, env).ok_or_else(|| {
-            format!(
-                "the program `{}` was not found; install OpenCode ({} or newer, `npm install -g opencode-ai`) or set \
-                 the agent's `command`",
-                self.settings.command,
-                super::NEEDED_VERSION
-            )
-        })
-    }
-
-    /// What to start. `Err` is for people to read. Blocks on the disk.
-    fn plan(&self, trust: Trust) -> Result<Plan, String> {
-        let mut env = env::child(&self.site.environment, &self.settings.env, trust.inherit);
-        let program = self.program(&env)?;
-        if let Some(code) = home::code_in(&self.site.cwd).filter(|_| !self.settings.trust_workspace) {
-            return Err(format!(
-                "OpenCode would run the code that {} holds or names, without a question; remove it, or set \
-                 `trust_workspace: true` if nobody but you can write there",
-                code.display()
-            ));
-        }
-        let temp = temp_dir(&env);
-        let users = home::users_folder(&env).filter(|folder| folder.is_dir());
-        let shared = users.as_deref().filter(|_| trust.inherit);
-        let home = Home::make(&temp, &env, shared, &self.site.launcher, !trust.own).map_err(|error| {
-            format!("no folder for its server could be made in {}: {error}", temp.display())
-        })?;
-        let own = (!trust.inherit).then(|| home::users_settings(&env));
-        let given = match env.get(OsStr::new("OPENCODE_CONFIG_CONTENT")).and_then(|given| given.to_str()) {
-            None => None,
-            Some(given) => Some(config::relaxed(given).ok_or("OPENCODE_CONFIG_CONTENT is not JSON")?),
-        };
-        let shell = home.shell();
-        let shell =
-            shell.as_deref().map(|shell| shell.to_str().ok_or("the folder for temporary files is no text"));
-        let wanted = Wanted {
-            ask: !trust.own,
-            shell: shell.transpose()?,
-            models_of: own.as_ref(),
-            given: given.as_ref(),
-        };
-        let mut content = config::content(wanted);
-        if let Some(model) = &self.settings.model {
-            content["model"] = Value::from(model.clone());
-        }
-        let password = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
-        let mut confine = None;
-        if trust.confined {
-            let guests = guests::folder(&mut env)?;
-            let needs = || {
-                let mut read = vec![home.path().to_owned()];
-                read.extend(shared.map(Path::to_owned));
-                read.extend(guests.packages);
-                let mut state = vec![guests.folder, home.admitted()];
-                // A log-in that is renewed has to be kept.
-                state.extend(guests.log_in);
-                // The shell of the server is the launcher in another mode.
-                let programs = vec![self.site.launcher.clone()];
-                Ok(Needs { state, programs, read, ..Needs::default() })
-            };
-            confine = self.site.confine(&program, &env, needs)?;
-        }
-        env.insert("XDG_CONFIG_HOME".into(), home.settings().into());
-        env.insert("OPENCODE_CONFIG_CONTENT".into(), content.to_string().into());
-        env.insert("OPENCODE_SERVER_PASSWORD".into(), password.clone().into());
-        let mut args: Vec<OsString> =
-            ["serve", "--port", "0", "--hostname", "127.0.0.1"].map(OsString::from).into();
-        args.extend(self.settings.new_session_args.iter().map(OsString::from));
-        env.insert("PWD".into(), self.site.cwd.clone().into());
-        Ok(Plan {
-            agent: self.site.agent.clone(),
-            // It works for many conversations: a call from below it is nobody's, and refused.
-            launch: self.site.launch(program, args, env, confine),
-            home,
-            password,
-        })
-    }
-
     /// What the model can do, as the program says; nothing where it does not.
     async fn model_facts(&self, server: &Server) -> facts::ModelFacts {
         let answers = tokio::join!(server.api.get("/config"), server.api.get("/config/providers"));
@@ -337,10 +287,16 @@ impl AgentBackend for OpenCodeBackend {
                 "ripgrep (`rg`) is not in PATH: OpenCode would download it to search files; install it"
             );
         }
+        if self.shared.settings.mode == Mode::OneShot {
+            let version = self.shared.version().await?;
+            return Ok(AgentInfo { version, can: Abilities { streaming: false, mcp: false, ..ABILITIES } });
+        }
         self.sweep();
         // Kept: it is the one that owners' turns use.
         let trust = Trust { inherit: true, confined: false, own: self.shared.owners_own };
-        let server = self.shared.server(trust).await?;
+        let server = self.shared.start(trust).await?;
+        // It heals: each trust is tried again.
+        self.shared.failures().clear();
         let model = self.shared.model_facts(&server).await;
         let can = Abilities { images: model.images, cost: model.cost, ..ABILITIES };
         Ok(AgentInfo { version: server.version.clone(), can })
@@ -354,8 +310,18 @@ impl AgentBackend for OpenCodeBackend {
         if self.shared.shutdown.is_cancelled() {
             return Err(AgentError::Closing);
         }
+        let trust = Trust::of(&spec);
+        if self.shared.is_one_shot(trust) {
+            if self.shared.settings.mode == Mode::Auto {
+                tracing::warn!(
+                    agent = %self.shared.site.agent, watcher = %spec.watcher,
+                    "OpenCode's server does not start: turns run one process each, without tools, until a probe succeeds"
+                );
+            }
+            return Ok(Box::new(self.shared.open_once(spec).await?));
+        }
         self.sweep();
-        let server = self.shared.server(Trust::of(&spec)).await?;
+        let server = self.shared.server(trust).await?;
         let Ready { id, session, last_message } = self.shared.session(&server, &spec).await?;
         Ok(Box::new(OpenCodeSession::new(Opened {
             agent: self.shared.site.agent.clone(),
@@ -371,16 +337,24 @@ impl AgentBackend for OpenCodeBackend {
     }
 
     async fn warm(&self, spec: SessionSpec) -> Result<(), AgentError> {
+        let trust = Trust::of(&spec);
+        if self.shared.is_one_shot(trust) {
+            // A process for one turn cannot wait for it.
+            return Ok(());
+        }
         self.sweep();
-        self.shared.server(Trust::of(&spec)).await.map(drop)
+        self.shared.server(trust).await.map(drop)
     }
 
     async fn forget(&self, session: &SessionId) {
         self.shared.twins().retain(|(id, _), _| id != session.as_str());
+        self.shared.runs().retain(|(id, _), _| id != session.as_str());
+        self.shared.keeper.forget(session).await;
     }
 
     async fn shutdown(&self) {
         self.shared.shutdown.cancel();
+        self.shared.keeper.end().await;
         self.shared.tracker.close();
         if timeout(SHUTDOWN, self.shared.tracker.wait()).await.is_err() {
             tracing::error!(agent = %self.shared.site.agent, "OpenCode servers do not end");

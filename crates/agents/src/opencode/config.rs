@@ -52,6 +52,19 @@ pub(crate) fn content(wanted: Wanted<'_>) -> Value {
     Value::Object(content)
 }
 
+/// Rules that refuse every tool, so that none is offered to the model.
+pub(crate) fn nothing() -> Value {
+    json!({"*": "deny"})
+}
+
+/// Takes every tool away. `agent` is a name that no settings can know: rules of the user's or of an administrator's for an
+/// agent of theirs, which rank above those for all, are not for this one.
+pub(crate) fn take_tools(content: &mut Value, agent: &str) {
+    content["permission"] = nothing();
+    content["agent"] = json!({agent: {"mode": "primary", "permission": nothing()}});
+    content["default_agent"] = agent.into();
+}
+
 /// JSON with comments and commas too many, as the program reads its settings. `None` if it is not even that.
 pub(crate) fn relaxed(text: &str) -> Option<Value> {
     let mut plain = String::with_capacity(text.len());
@@ -121,6 +134,17 @@ mod tests {
         assert_eq!((&content_of["shell"], &content_of["share"]), (&json!("/g/bash"), &json!("disabled")));
         let own = content(Wanted { ask: false, shell: None, ..wanted });
         assert_eq!(own["permission"], "allow");
+    }
+
+    #[test]
+    fn nothing_that_was_given_brings_a_tool_back() {
+        let given = json!({"permission": "allow", "agent": {"build": {"permission": "allow"}}, "default_agent": "build"});
+        let wanted = Wanted { ask: true, shell: None, models_of: Some(&json!({})), given: Some(&given) };
+        let mut content = content(wanted);
+        take_tools(&mut content, "ours");
+        let ours = json!({"ours": {"mode": "primary", "permission": {"*": "deny"}}});
+        assert_eq!((&content["permission"], &content["agent"]), (&json!({"*": "deny"}), &ours));
+        assert_eq!(content["default_agent"], "ours");
     }
 
     #[test]

@@ -13,6 +13,18 @@ use crate::kit::env::given;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OpenCodeKind;
 
+/// How turns are run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// By a server; by one process each once that has failed to start twice.
+    #[default]
+    Auto,
+    /// By one process each, which has no tools.
+    OneShot,
+}
+
+const MODES: &[&str] = &["auto", "oneshot"];
+
 /// What the type's own keys say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OpenCodeSettings {
@@ -25,6 +37,7 @@ pub(crate) struct OpenCodeSettings {
     /// In MiB.
     pub(crate) max_memory: u64,
     pub(crate) max_retries: u64,
+    pub(crate) mode: Mode,
     pub(crate) env: BTreeMap<String, String>,
 }
 
@@ -38,6 +51,7 @@ impl Default for OpenCodeSettings {
             idle_timeout: Duration::from_mins(15),
             max_memory: 1500,
             max_retries: 3,
+            mode: Mode::Auto,
             env: BTreeMap::new(),
         }
     }
@@ -49,7 +63,7 @@ static KEYS: &[Key] = &[
     Key::new(
         "new_session_args",
         Shape::TextList,
-        "More arguments of `opencode serve`: --print-logs and --log-level. Those that touch its address or what it \
+        "More arguments of the program: --print-logs and --log-level. Those that touch its address or what it \
          loads are refused by name.",
     )
     .default("[]"),
@@ -75,6 +89,13 @@ static KEYS: &[Key] = &[
         "How often OpenCode may repeat a request that failed before the turn is ended: by itself it never gives up.",
     )
     .default("3"),
+    Key::new(
+        "mode",
+        Shape::OneOf(MODES),
+        "auto: a server, and one process a turn once that has failed to start twice. oneshot: always one process a \
+         turn, which has no tools.",
+    )
+    .default("auto"),
     Key::new("env", Shape::TextMap, "More environment variables for the program."),
 ];
 
@@ -128,6 +149,9 @@ impl Kind for OpenCodeKind {
         settings.idle_timeout = section.duration("idle_timeout").unwrap_or(settings.idle_timeout);
         settings.max_memory = section.u32("max_memory").map_or(settings.max_memory, u64::from);
         settings.max_retries = section.u32("max_retries").map_or(settings.max_retries, u64::from);
+        if section.one_of("mode", MODES) == Some("oneshot") {
+            settings.mode = Mode::OneShot;
+        }
         settings.env = given(section, "OpenCode", env::may_configure);
         Some(Settings(Arc::new(settings)))
     }
@@ -154,6 +178,11 @@ mod tests {
             parse("new_session_args: [--log-level, DEBUG, --print-logs]\nmax_memory: 900");
         assert_eq!(found, Vec::<String>::new());
         assert_eq!(settings.unwrap().get::<OpenCodeSettings>().unwrap().max_memory, 900);
+        for (text, mode) in [("mode: oneshot", Mode::OneShot), ("mode: auto", Mode::Auto)] {
+            let (settings, found) = parse(text);
+            assert_eq!(found, Vec::<String>::new());
+            assert_eq!(settings.unwrap().get::<OpenCodeSettings>().unwrap().mode, mode);
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::facts::{self, Facts};
 use super::home::Home;
 use super::http::{Api, ApiError, client, is_id};
 use super::left::Leavings;
+use super::version;
 use super::wire::{self, Event};
 use crate::kit::jsonl::Lines;
 use crate::kit::process::{Launch, Started, start};
@@ -141,17 +142,55 @@ pub(crate) struct Plan {
     pub(crate) password: String,
 }
 
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoServer {
+    /// It does not come up. The program may still do its work in another way.
+    #[error(transparent)]
+    Failed(AgentError),
+    /// Another way would not help.
+    #[error(transparent)]
+    Final(AgentError),
+}
+
+impl From<NoServer> for AgentError {
+    fn from(error: NoServer) -> Self {
+        match error {
+            NoServer::Failed(error) | NoServer::Final(error) => error,
+        }
+    }
+}
+
+/// Why a server that runs is of no use. For people.
+enum Unready {
+    Unfit(String),
+    Failed(String),
+}
+
+impl From<String> for Unready {
+    fn from(reason: String) -> Self {
+        Self::Failed(reason)
+    }
+}
+
+impl From<ApiError> for Unready {
+    fn from(error: ApiError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
 impl Server {
     /// Starts a server and looks whether it is fit.
     pub(crate) async fn open(
         plan: Plan,
         tracker: &TaskTracker,
         shutdown: &CancellationToken,
-    ) -> Result<Self, AgentError> {
+    ) -> Result<Self, NoServer> {
         let unusable = |reason: String| AgentError::Unusable { agent: plan.agent.clone(), reason };
-        let client = client().map_err(unusable)?;
+        let failed = |reason: String| NoServer::Failed(unusable(reason));
+        let client = client().map_err(failed)?;
         let started =
-            start(&plan.launch).map_err(|error| unusable(format!("OpenCode cannot be started: {error}")))?;
+            start(&plan.launch).map_err(|error| failed(format!("OpenCode cannot be started: {error}")))?;
         let pid = started.child.id();
         let life =
             Life { kill: shutdown.child_token(), ended: CancellationToken::new(), why: Arc::default() };
@@ -164,16 +203,21 @@ impl Server {
             let base = address.await.map_err(|_| ended(&life))?;
             let api = Api::new(client, base, plan.password.clone());
             let (version, facts) = examine(&api).await?;
-            let mut frames = api.events().await.map_err(|error| error.to_string())?;
+            let mut frames = api.events().await?;
             // The first one says that the rest will be complete.
             frames.next().await?;
-            Ok::<_, String>((api, version, facts, frames))
+            Ok::<_, Unready>((api, version, facts, frames))
         };
         let (api, version, facts, frames) = match timeout(START, ready).await {
             Ok(Ok(ready)) => ready,
-            Ok(Err(_)) if shutdown.is_cancelled() => return Err(AgentError::Closing),
-            Ok(Err(reason)) => return Err(unusable(format!("OpenCode did not start: {reason}"))),
-            Err(_) => return Err(AgentError::Silent(START)),
+            Ok(Err(_)) if shutdown.is_cancelled() => return Err(NoServer::Final(AgentError::Closing)),
+            Ok(Err(Unready::Unfit(reason))) => {
+                return Err(NoServer::Final(unusable(format!("OpenCode is not used: {reason}"))));
+            }
+            Ok(Err(Unready::Failed(reason))) => {
+                return Err(failed(format!("OpenCode did not start: {reason}")));
+            }
+            Err(_) => return Err(NoServer::Failed(AgentError::Silent(START))),
         };
         let listener = Listener {
             agent: plan.agent.clone(),
@@ -236,37 +280,22 @@ fn ended(life: &Life) -> String {
     if why.is_empty() { "its process ended".into() } else { why }
 }
 
-/// Version and capabilities. `Err` is for people.
-async fn examine(api: &Api) -> Result<(String, Facts), String> {
-    let fault = |error: ApiError| error.to_string();
-    let health = api.get("/global/health").await.map_err(fault)?;
+/// Version and capabilities.
+async fn examine(api: &Api) -> Result<(String, Facts), Unready> {
+    let health = api.get("/global/health").await?;
     let version = health.get("version").and_then(|version| version.as_str()).unwrap_or_default().to_owned();
-    if !is_new_enough(&version) {
-        return Err(format!(
-            "its version is {version:?}, and {} or newer is needed; install it with `npm install -g opencode-ai`",
-            super::NEEDED_VERSION
-        ));
+    if let Some(unfit) = version::unfit(&version) {
+        return Err(Unready::Unfit(unfit));
     }
-    if api.is_open_to_all().await.map_err(fault)? {
-        return Err("it lets in whoever has no password".into());
+    if api.is_open_to_all().await? {
+        return Err(Unready::Unfit("it lets in whoever has no password".into()));
     }
-    let agents = api.get("/agent").await.map_err(fault)?;
-    let mcp = api.get("/mcp").await.map_err(fault)?;
-    let tools = api.get("/experimental/tool/ids").await.map_err(fault)?;
-    let facts = facts::read(&agents, &mcp, &tools)
-        .ok_or("it does not say what agents, MCP servers and tools it has as it should")?;
+    let agents = api.get("/agent").await?;
+    let mcp = api.get("/mcp").await?;
+    let tools = api.get("/experimental/tool/ids").await?;
+    let unsaid = "it does not say what agents, MCP servers and tools it has as it should";
+    let facts = facts::read(&agents, &mcp, &tools).ok_or_else(|| Unready::Unfit(unsaid.into()))?;
     Ok((version, facts))
-}
-
-fn is_new_enough(version: &str) -> bool {
-    let numbers = |version: &str| -> Option<Vec<u64>> {
-        let plain = version.split(['-', '+']).next()?;
-        plain.split('.').map(|part| part.parse().ok()).collect()
-    };
-    match (numbers(version), numbers(super::NEEDED_VERSION)) {
-        (Some(found), Some(needed)) => found.len() == 3 && found >= needed,
-        _ => false,
-    }
 }
 
 /// Keeps the process: reads what it says so that it is never held up, and ends it.
@@ -435,21 +464,6 @@ mod tests {
             "hello",
         ] {
             assert_eq!(address(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn versions_are_compared_by_number() {
-        for (version, fit) in [
-            ("1.18.33", true),
-            ("1.19.0", true),
-            ("1.100.1", true),
-            ("2.0.0-beta", true),
-            ("1.18.9", false),
-            ("local", false),
-            ("", false),
-        ] {
-            assert_eq!(is_new_enough(version), fit, "{version}");
         }
     }
 }

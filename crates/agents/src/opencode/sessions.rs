@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::backend::Shared;
 use super::http::{ApiError, is_id};
+use super::once::ONCE;
 use super::rules;
 use super::server::Server;
 use super::wire::{SessionInfo, SessionRule};
@@ -20,7 +21,17 @@ use super::wire::{SessionInfo, SessionRule};
 /// Most rules of a session. Each change of the role adds some; with more the session is copied without them.
 const MOST_RULES: usize = 400;
 /// What the id of a session begins with that was made by a confined server.
-const CONFINED: &str = "confined.";
+pub(super) const CONFINED: &str = "confined.";
+
+/// The title of a session that is to be found by it.
+pub(super) fn titled(spec: &SessionSpec, raw: &str) -> String {
+    format!("{} [{raw}]", title(spec))
+}
+
+fn title(spec: &SessionSpec) -> String {
+    let title = spec.title.as_deref().unwrap_or("agent-chat-gateway");
+    title.chars().filter(|c| !c.is_control()).take(200).collect()
+}
 
 /// A session that may be prompted.
 #[derive(Debug)]
@@ -36,10 +47,8 @@ impl Shared {
     /// The session of the server that `spec` means, with the rules of its role in force, and its last message.
     pub(super) async fn session(&self, server: &Server, spec: &SessionSpec) -> Result<Ready, AgentError> {
         let wanted = rules::of(&spec.policy, &server.facts);
-        let title = spec.title.as_deref().unwrap_or("agent-chat-gateway");
-        let title: String = title.chars().filter(|c| !c.is_control()).take(200).collect();
         let Some(id) = &spec.session else {
-            let made = self.create(server, &title, &wanted).await?;
+            let made = self.create(server, &title(spec), &wanted).await?;
             let prefix = if spec.confined { CONFINED } else { "" };
             let id = SessionId::from(format!("{prefix}{}", made.id));
             return Ok(Ready { id, session: made.id, last_message: String::new() });
@@ -49,11 +58,20 @@ impl Shared {
             Some(raw) => (raw, true),
             None => (id.as_str(), false),
         };
+        // Begun by a process for one turn: known by its title on either side.
+        let (raw, is_once) = match raw.strip_prefix(ONCE) {
+            Some(raw) => (raw, true),
+            None => (raw, false),
+        };
         if !is_id(raw) {
             return Err(unknown());
         }
         let is_native = was_confined == spec.confined;
         let key = (id.as_str().to_owned(), spec.confined);
+        if is_once {
+            // From now on it has the rules of a role, which may allow something: no process goes on with it.
+            self.runs().remove(&key);
+        }
         let twin = self.twins().get(&key).cloned();
         if let Some((found, last_message)) = server.left.take(twin.as_deref().unwrap_or(raw))
             && self.is_fit(&found)
@@ -64,16 +82,16 @@ impl Shared {
         let mut found = None;
         if let Some(twin) = twin {
             found = self.look_up(server, &twin).await?;
-        } else if is_native {
+        } else if is_native && !is_once {
             found = self.look_up(server, raw).await?;
             if found.as_ref().is_some_and(|found| found.permission.len() + wanted.len() > MOST_RULES) {
                 found = self.twin_by_title(server, raw).await?.or(found);
             }
         }
-        if found.is_none() && !is_native {
+        if found.is_none() && (!is_native || is_once) {
             found = self.twin_by_title(server, raw).await?;
         }
-        let titled = format!("{title} [{raw}]");
+        let titled = titled(spec, raw);
         let session = match found {
             Some(found) if rules::are_in_force(&found.permission, &wanted) => found,
             Some(found) if found.permission.len() + wanted.len() > MOST_RULES => {
@@ -81,7 +99,8 @@ impl Shared {
             }
             Some(found) => self.rule(server, &found.id, json!({"permission": wanted}), &wanted).await?,
             // Begun on the other side; here it is new.
-            None if !is_native => self.create(server, &titled, &wanted).await?,
+            None if !is_native || (is_once && !spec.resume) => self.create(server, &titled, &wanted).await?,
+            None if is_once => return Err(AgentError::NotKept(id.clone())),
             None => return Err(unknown()),
         };
         if session.id != raw {

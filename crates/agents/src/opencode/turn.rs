@@ -11,6 +11,7 @@ use acg_types::{AgentEvent, AgentName, Decision, EndReason, PermissionId, ToolCa
 
 use super::call::{Meaning, Place, SeenCall, meaning};
 use super::fault::{self, Failure};
+use super::usage::Sum;
 use super::wire::{Asked, Event, MessageInfo, Part, ToolPart, ToolStatus};
 
 /// Most things that one turn may be made of before it counts as broken.
@@ -291,8 +292,7 @@ impl Turn {
         let mut effects = Vec::new();
         if info.time.completed.is_some() || info.error.is_some() {
             self.settled = true;
-            let tokens = info.tokens;
-            let used = tokens.input + tokens.cache.read + tokens.cache.write + tokens.output;
+            let used = info.tokens.in_context();
             if used > 0 {
                 effects.push(Effect::Tell(AgentEvent::Usage { used, limit: None }));
             }
@@ -408,24 +408,11 @@ impl Turn {
     }
 
     fn sum(&self) -> Option<Usage> {
-        // A server that claims too much must not end the turn.
-        let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
-        let mut usage = Usage::default();
-        let mut cost = 0.0;
-        let mut turns = 0;
+        let mut sum = Sum::default();
         for info in self.usage.values().filter(|info| info.role == "assistant") {
-            add(&mut usage.input_tokens, info.tokens.input);
-            add(&mut usage.output_tokens, info.tokens.output);
-            // Beside `output`, not in it.
-            add(&mut usage.reasoning_tokens, info.tokens.reasoning);
-            add(&mut usage.cache_read_tokens, info.tokens.cache.read);
-            add(&mut usage.cache_write_tokens, info.tokens.cache.write);
-            cost += info.cost;
-            turns += u64::from(info.tokens != super::wire::Tokens::default());
+            sum.add(info.tokens, info.cost);
         }
-        usage.cost_usd = Some(cost).filter(|cost| cost.is_finite());
-        usage.model_turns = Some(turns);
-        (turns > 0).then_some(usage)
+        sum.total()
     }
 }
 

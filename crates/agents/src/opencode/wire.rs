@@ -215,7 +215,8 @@ fn status(status: &Value) -> Option<Event> {
     }
 }
 
-fn part(part: &Value) -> Option<Part> {
+/// A part of a message, as it stands in an event.
+pub(crate) fn part(part: &Value) -> Option<Part> {
     let id = text(part, "id")?;
     Some(match part.get("type")?.as_str()? {
         "text" => Part::Text {

@@ -21,6 +21,7 @@ mod lineage;
 mod offered;
 mod oneshot;
 mod opencode;
+mod opencode_run;
 mod script;
 mod sessions;
 mod table;

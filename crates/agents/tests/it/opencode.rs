@@ -22,14 +22,14 @@ fn tool(name: &str, input: &serde_json::Value) -> String {
     format!("[[tool:{name} {input}]]")
 }
 
-struct Scene {
-    place: Place,
-    subject: Subject,
+pub(crate) struct Scene {
+    pub(crate) place: Place,
+    pub(crate) subject: Subject,
 }
 
 impl Scene {
     /// `None` if OpenCode is not installed.
-    async fn new(settings: serde_json::Value) -> Option<Self> {
+    pub(crate) async fn new(settings: serde_json::Value) -> Option<Self> {
         let (place, model) = (Place::new().await, MockModel::start().await);
         let setup = agents_setup::opencode(&place, &model)?;
         // The backend itself has to see to it that nothing is fetched.
@@ -79,20 +79,20 @@ impl Scene {
         Some(Self { place, subject })
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.subject.backend.shutdown().await;
         until("the servers to end", || (self.subject.processes)().is_empty().then_some(())).await;
         assert_eq!(self.place.attempts(), Vec::<String>::new(), "it kept off the network");
         assert_eq!(self.subject.model.strays(), Vec::<String>::new());
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.place.home().join(name)
     }
 }
 
 /// Whether a process is the program itself, started for this home.
-fn is_at(pid: i32, program: &str, home: &Path) -> bool {
+pub(crate) fn is_at(pid: i32, program: &str, home: &Path) -> bool {
     let is_program =
         std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|args| args.starts_with(program.as_bytes()));
     let is_ours = std::fs::read(format!("/proc/{pid}/environ"))
@@ -104,7 +104,7 @@ fn no(reason: &str) -> Decision {
     Decision::Deny { reason: reason.into() }
 }
 
-fn yes(_: &ToolCall, _: bool) -> Decision {
+pub(crate) fn yes(_: &ToolCall, _: bool) -> Decision {
     Decision::Allow
 }
 

@@ -174,7 +174,7 @@ fn recorded_sessions_are_understood() {
     }
 }
 
-/// Recordings of `opencode run`, which the gateway does not use: nothing of it is taken for a turn's events.
+/// Those of the process for one turn are played by the tests of its machine; to a server's turn they say nothing.
 #[test]
 fn what_another_mode_says_is_no_event_and_every_recording_is_played() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/opencode");
