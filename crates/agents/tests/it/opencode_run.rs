@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::conformance::{Seen, next, room, turn};
+use crate::conformance::{Seen, attachment, next, room, turn};
 use crate::kit::{everything, own_settings, processes, until, write};
 use crate::opencode::{Scene, is_at, yes};
 
@@ -169,7 +169,13 @@ async fn a_process_for_one_turn_of_opencode_runs_no_tool_whatever_settings_say()
     }
     let asked = stubborn.requests.lock().unwrap().clone();
     assert!(asked.len() >= 4 && asked.iter().all(|request| request.get("tools").is_none()), "{asked:?}");
-    assert!(!asked.iter().any(|request| request.to_string().contains("secret-of-a-file")), "{asked:?}");
+    // The model is told so of each call.
+    let told = asked.iter().flat_map(|request| request["messages"].as_array().unwrap());
+    let told: Vec<String> = told
+        .filter(|message| message["role"] == "tool")
+        .map(|message| message["content"].to_string())
+        .collect();
+    assert!(told.len() == 6 && told.iter().all(|text| text.contains("unavailable tool")), "{told:?}");
     scene.end().await;
 }
 
@@ -181,6 +187,8 @@ async fn a_guests_process_for_one_turn_of_opencode_is_confined() {
     let _room = room().await;
     let Some(scene) = Scene::new(json!({"mode": "oneshot"})).await else { return };
     let subject = &scene.subject;
+    let can = subject.backend.probe().await.unwrap().can;
+    attachment(subject, can).await;
     let mut guest = subject.spec(None);
     (guest.role, guest.inherit, guest.confined, guest.policy) = (Role::guest(), false, true, everything());
     let mut session = subject.open(guest.clone()).await;
