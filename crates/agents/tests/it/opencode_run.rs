@@ -221,6 +221,13 @@ async fn a_guests_process_for_one_turn_of_opencode_is_confined() {
     let request = subject.model.requests().pop().unwrap();
     assert!(!request.prompts().iter().any(|prompt| prompt == "from a guest"), "{:?}", request.prompts());
     drop(owner);
+    // The user removes it: a new one takes its place.
+    std::fs::remove_dir_all(scene.path(".local/share/opencode")).unwrap();
+    let mut owner = subject.open(subject.spec(Some(&id))).await;
+    owner.prompt(&Prompt::from("lost")).await.unwrap();
+    let error = next(&mut owner).await;
+    assert!(matches!(&error, Err(AgentError::NotKept(lost)) if *lost == id), "{error:?}");
+    drop(owner);
     subject.backend.forget(&id).await;
     let mut spec = subject.spec(Some(&id));
     spec.confined = true;
