@@ -161,20 +161,14 @@ impl Shared {
         }
     }
 
-    /// The server for a turn of this trust. Notes whether it starts.
+    /// The server for a turn of this trust. Notes that it does not start.
     async fn server(self: &Arc<Self>, trust: Trust) -> Result<Arc<Server>, AgentError> {
         let found = self.start(trust).await;
-        match &found {
-            Ok(_) => {
-                self.failures().remove(&trust);
-            }
-            Err(NoServer::Final(_)) => {}
-            Err(NoServer::Failed(error)) => {
-                let mut all = self.failures();
-                let failures = all.entry(trust).or_default();
-                *failures = failures.saturating_add(1);
-                tracing::warn!(agent = %self.site.agent, failures, %error, "OpenCode's server did not start");
-            }
+        if let Err(NoServer::Failed(error)) = &found {
+            let mut all = self.failures();
+            let failures = all.entry(trust).or_default();
+            *failures = failures.saturating_add(1);
+            tracing::warn!(agent = %self.site.agent, failures, %error, "OpenCode's server did not start");
         }
         Ok(found?)
     }
@@ -195,6 +189,8 @@ impl Shared {
         let plan = plan.map_err(|error| unusable(error.to_string()))?.map_err(unusable)?;
         let server = Arc::new(Server::open(plan, &self.tracker, &self.shutdown).await?);
         servers.insert(trust, Arc::clone(&server));
+        // It heals: each trust is tried again. One that ran already says nothing of the others.
+        self.failures().clear();
         tracing::info!(agent = %self.site.agent, version = server.version, ?trust, "an OpenCode server runs");
         if !server.facts.foreign_tools.is_empty() {
             tracing::warn!(
@@ -295,8 +291,6 @@ impl AgentBackend for OpenCodeBackend {
         // Kept: it is the one that owners' turns use.
         let trust = Trust { inherit: true, confined: false, own: self.shared.owners_own };
         let server = self.shared.start(trust).await?;
-        // It heals: each trust is tried again.
-        self.shared.failures().clear();
         let model = self.shared.model_facts(&server).await;
         let can = Abilities { images: model.images, cost: model.cost, ..ABILITIES };
         Ok(AgentInfo { version: server.version.clone(), can })
@@ -315,7 +309,7 @@ impl AgentBackend for OpenCodeBackend {
             if self.shared.settings.mode == Mode::Auto {
                 tracing::warn!(
                     agent = %self.shared.site.agent, watcher = %spec.watcher,
-                    "OpenCode's server does not start: turns run one process each, without tools, until a probe succeeds"
+                    "OpenCode's server does not start: turns run one process each, without tools, until one starts"
                 );
             }
             return Ok(Box::new(self.shared.open_once(spec).await?));
