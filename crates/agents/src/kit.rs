@@ -16,3 +16,4 @@ pub(crate) mod process;
 pub(crate) mod seat;
 pub(crate) mod site;
 pub(crate) mod tail;
+pub(crate) mod version;

@@ -24,6 +24,7 @@ mod run;
 mod server;
 mod session;
 mod sessions;
+mod tries;
 mod turn;
 mod usage;
 mod version;

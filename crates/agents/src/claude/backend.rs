@@ -22,6 +22,7 @@ use crate::kit::keeper::{Keeper, probing};
 use crate::kit::process::Launch;
 use crate::kit::seat::Seat;
 use crate::kit::site::Site;
+use crate::kit::version;
 use crate::registry::BuildParts;
 
 /// What people call it.
@@ -117,7 +118,7 @@ impl ClaudeBackend {
         let mut form =
             if self.surroundings.offer(spec).is_nothing() { Form::Toolless } else { Form::OneShot };
         if form == Form::OneShot {
-            let version = oneshot::version(&starter.launch(Form::Toolless).await?).await;
+            let version = version::ask(&starter.launch(Form::Toolless).await?).await;
             if !version.as_deref().is_some_and(oneshot::blocks_when_its_hook_fails) {
                 tracing::warn!(
                     agent = %self.keeper.agent, %session, version,

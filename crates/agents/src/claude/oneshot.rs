@@ -5,12 +5,9 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use acg_core::agent::AgentError;
 use acg_types::SessionId;
-use tokio::io::AsyncReadExt as _;
-use tokio::time::timeout;
 
 use super::NEEDED_VERSION;
 use super::hook::HookServer;
@@ -19,25 +16,7 @@ use super::surroundings::one_shot_settings;
 use super::turn::Machine;
 use crate::kit::driver::Process;
 use crate::kit::keeper::Keeper;
-use crate::kit::process::{Launch, start};
-
-/// How long the program may take to tell its version (about 0.1 s).
-const VERSION: Duration = Duration::from_secs(15);
-
-/// What the program says its version is.
-pub(crate) async fn version(launch: &Launch) -> Option<String> {
-    let launch = Launch { args: vec!["--version".into()], serves: None, ..launch.clone() };
-    let mut started = start(&launch).ok()?;
-    drop(started.stdin);
-    let mut said = Vec::new();
-    let mut stdout = started.stdout.take(4096);
-    timeout(VERSION, stdout.read_to_end(&mut said)).await.ok()?.ok()?;
-    // Ends it if it should still run, and with it the launcher.
-    drop(started.control);
-    timeout(VERSION, started.child.wait()).await.ok()?.ok()?;
-    let said = String::from_utf8_lossy(&said).into_owned();
-    said.split_whitespace().next().map(str::to_owned)
-}
+use crate::kit::process::Launch;
 
 /// Whether a program of this version blocks a tool when its hook fails: it cannot be asked without a handshake.
 pub(crate) fn blocks_when_its_hook_fails(version: &str) -> bool {

@@ -16,7 +16,7 @@ use acg_core::agent::{Abilities, AgentBackend, AgentError, AgentInfo, AgentSessi
 use acg_policy::RolePolicy;
 use acg_types::{Role, SessionId};
 use async_trait::async_trait;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -31,6 +31,7 @@ use super::run::Known;
 use super::server::{NoServer, Server};
 use super::session::{OpenCodeSession, Opened};
 use super::sessions::Ready;
+use super::tries::{Next, Tries};
 use crate::kit::confine;
 use crate::kit::keeper::Keeper;
 use crate::kit::memory::{Held, Table, surplus};
@@ -42,9 +43,6 @@ use crate::registry::BuildParts;
 const SHUTDOWN: Duration = Duration::from_secs(30);
 /// How often memory and idleness are looked at.
 const TICK: Duration = Duration::from_secs(10);
-
-/// Failed starts in a row after which turns are run by one process each.
-const TRIES: u32 = 2;
 
 /// Those of the protocol that its version speaks; what the running program says of its model takes their place.
 const ABILITIES: Abilities = Abilities {
@@ -72,8 +70,7 @@ pub(super) struct Shared {
     pub(super) keeper: Arc<Keeper<()>>,
     /// Sessions of those, by their id and the side that they are on.
     runs: Mutex<HashMap<(String, bool), Known>>,
-    /// How often a server has failed to start in a row.
-    failures: Mutex<HashMap<Trust, u32>>,
+    tries: Mutex<Tries>,
     /// Sessions that are not the one their id says: by that id and the side that they are on.
     twins: Mutex<HashMap<(String, bool), String>>,
     tracker: TaskTracker,
@@ -104,7 +101,7 @@ impl OpenCodeBackend {
             servers: tokio::sync::Mutex::default(),
             keeper: Keeper::new(config, 1, settings.idle_timeout),
             runs: Mutex::default(),
-            failures: Mutex::default(),
+            tries: Mutex::default(),
             twins: Mutex::default(),
             settings,
             tracker: TaskTracker::new(),
@@ -141,14 +138,16 @@ impl Shared {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn failures(&self) -> MutexGuard<'_, HashMap<Trust, u32>> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    fn tries(&self) -> MutexGuard<'_, Tries> {
+        self.tries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether turns of this trust are run by one process each.
-    fn is_one_shot(&self, trust: Trust) -> bool {
-        self.settings.mode == Mode::OneShot
-            || self.failures().get(&trust).is_some_and(|failures| *failures >= TRIES)
+    /// What a turn of this trust is run by.
+    fn next(&self, trust: Trust) -> Next {
+        match self.settings.mode {
+            Mode::OneShot => Next::Process,
+            Mode::Auto => self.tries().next(trust, Instant::now()),
+        }
     }
 
     pub(super) fn failed(&self, server: &Server, error: &ApiError) -> AgentError {
@@ -162,15 +161,13 @@ impl Shared {
     }
 
     /// The server for a turn of this trust. Notes that it does not start.
-    async fn server(self: &Arc<Self>, trust: Trust) -> Result<Arc<Server>, AgentError> {
+    async fn server(self: &Arc<Self>, trust: Trust) -> Result<Arc<Server>, NoServer> {
         let found = self.start(trust).await;
         if let Err(NoServer::Failed(error)) = &found {
-            let mut all = self.failures();
-            let failures = all.entry(trust).or_default();
-            *failures = failures.saturating_add(1);
-            tracing::warn!(agent = %self.site.agent, failures, %error, "OpenCode's server did not start");
+            let count = self.tries().failed(trust, Instant::now());
+            tracing::warn!(agent = %self.site.agent, failures = count, %error, "OpenCode's server did not start");
         }
-        Ok(found?)
+        found
     }
 
     /// The server for a trust, started if there is none.
@@ -189,8 +186,8 @@ impl Shared {
         let plan = plan.map_err(|error| unusable(error.to_string()))?.map_err(unusable)?;
         let server = Arc::new(Server::open(plan, &self.tracker, &self.shutdown).await?);
         servers.insert(trust, Arc::clone(&server));
-        // It heals: each trust is tried again. One that ran already says nothing of the others.
-        self.failures().clear();
+        // One that ran already says nothing of the others.
+        self.tries().started();
         tracing::info!(agent = %self.site.agent, version = server.version, ?trust, "an OpenCode server runs");
         if !server.facts.foreign_tools.is_empty() {
             tracing::warn!(
@@ -305,7 +302,18 @@ impl AgentBackend for OpenCodeBackend {
             return Err(AgentError::Closing);
         }
         let trust = Trust::of(&spec);
-        if self.shared.is_one_shot(trust) {
+        let next = self.shared.next(trust);
+        self.sweep();
+        let server = match next {
+            Next::Process => None,
+            Next::Server => Some(self.shared.server(trust).await?),
+            Next::ServerAgain => match self.shared.server(trust).await {
+                Ok(server) => Some(server),
+                Err(NoServer::Failed(_)) => None,
+                Err(error) => return Err(error.into()),
+            },
+        };
+        let Some(server) = server else {
             if self.shared.settings.mode == Mode::Auto {
                 tracing::warn!(
                     agent = %self.shared.site.agent, watcher = %spec.watcher,
@@ -313,9 +321,7 @@ impl AgentBackend for OpenCodeBackend {
                 );
             }
             return Ok(Box::new(self.shared.open_once(spec).await?));
-        }
-        self.sweep();
-        let server = self.shared.server(trust).await?;
+        };
         let Ready { id, session, last_message } = self.shared.session(&server, &spec).await?;
         Ok(Box::new(OpenCodeSession::new(Opened {
             agent: self.shared.site.agent.clone(),
@@ -332,12 +338,13 @@ impl AgentBackend for OpenCodeBackend {
 
     async fn warm(&self, spec: SessionSpec) -> Result<(), AgentError> {
         let trust = Trust::of(&spec);
-        if self.shared.is_one_shot(trust) {
+        if self.shared.next(trust) == Next::Process {
             // A process for one turn cannot wait for it.
             return Ok(());
         }
         self.sweep();
-        self.shared.server(trust).await.map(drop)
+        self.shared.server(trust).await?;
+        Ok(())
     }
 
     async fn forget(&self, session: &SessionId) {

@@ -17,7 +17,7 @@ use super::plan::Errand;
 use super::run::{Known, RunMachine};
 use super::sessions::{CONFINED, titled};
 use super::version;
-use crate::kit::seat::Seat;
+use crate::kit::{self, seat::Seat};
 
 /// What the id of such a session begins with, after the mark of its side.
 pub(super) const ONCE: &str = "once.";
@@ -62,7 +62,7 @@ impl Shared {
         let launch = tokio::task::spawn_blocking(move || shared.plan_version()).await;
         let launch = launch.map_err(|error| self.unusable(error.to_string()))?;
         let launch = launch.map_err(|reason| self.unusable(reason))?;
-        let Some(version) = version::ask(&launch).await else {
+        let Some(version) = kit::version::ask(&launch).await else {
             return Err(self.unusable("OpenCode does not say its version: `--version` failed"));
         };
         match version::unfit(&version) {

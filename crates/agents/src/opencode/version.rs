@@ -1,31 +1,6 @@
-//! Which versions of the program are fit, and what a program says its own is.
-
-use std::time::Duration;
-
-use tokio::io::AsyncReadExt as _;
-use tokio::time::timeout;
+//! Which versions of the program are fit.
 
 use super::NEEDED_VERSION;
-use crate::kit::process::{Launch, start};
-
-/// How long the program may take to tell its version (0.6 s, measured).
-const ANSWER: Duration = Duration::from_secs(15);
-/// Most bytes of its answer that are read.
-const LONGEST: u64 = 4096;
-
-/// What the program says its version is.
-pub(crate) async fn ask(launch: &Launch) -> Option<String> {
-    let mut started = start(launch).ok()?;
-    drop(started.stdin);
-    let mut said = Vec::new();
-    let mut stdout = started.stdout.take(LONGEST);
-    timeout(ANSWER, stdout.read_to_end(&mut said)).await.ok()?.ok()?;
-    // Ends it if it should still run, and with it the launcher.
-    drop(started.control);
-    timeout(ANSWER, started.child.wait()).await.ok()?.ok()?;
-    let said = String::from_utf8_lossy(&said).into_owned();
-    said.split_whitespace().next().map(str::to_owned)
-}
 
 /// Why a program of this version is not used, for people.
 pub(crate) fn unfit(version: &str) -> Option<String> {
