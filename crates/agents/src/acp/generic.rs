@@ -210,7 +210,7 @@ impl Program for GenericProgram {
         let confine =
             if spec.confined { self.site.confine(&shell, &env, || Ok(Needs::default()))? } else { None };
         let serves = Some(self.site.serving(spec));
-        let args = ["--norc", "--noprofile", "-c"].map(OsString::from).to_vec();
+        let args = ["--norc", "--noprofile", "-c", "--"].map(OsString::from).to_vec();
         Ok(Launch { serves, ..self.site.launch(shell, args, env, confine) })
     }
 }
