@@ -102,7 +102,11 @@ impl Site {
 
     /// Messages in rooms whose agents do not run: each needs a new process, and ends the one that was idle longest.
     async fn cold(&mut self, messages: usize) -> Result<(), Failure> {
-        let others: Vec<usize> = (0..self.rooms).filter(|room| !self.busy.contains(room)).collect();
+        // As many however many rooms there are, spread over all: else many rooms would mean many first messages, each of
+        // which makes a session.
+        let all: Vec<usize> = (0..self.rooms).filter(|room| !self.busy.contains(room)).collect();
+        let few = (COLD_BASE - BUSY).min(all.len()).max(1);
+        let others: Vec<usize> = all.iter().step_by((all.len() / few).max(1)).take(few).copied().collect();
         let (mut said, mut at) = (BUSY, self.cold);
         let mut room = || {
             at += 1;

@@ -7,7 +7,9 @@
 //!
 //! The protocol does not oblige a program to ask about a tool, so nothing here can keep one from running what it does
 //! not ask about: only the confinement of its process does. What it does ask is answered by the kind of the options, for
-//! this one time only; what is asked outside of a turn, in another session or in an unknown form is refused.
+//! this one time only; what is asked outside of a turn, in another session or in an unknown form is refused. What it has done
+//! by the gateway (`files.rs`, and commands in `terminals.rs`) is a question about `Read`, `Write` or `Bash`, as the gateway then
+//! knows what is done.
 
 mod backend;
 mod command;
