@@ -2,7 +2,8 @@
 //!
 //! What a tool is called is not dependable in this protocol: it is what the program says. So no rule for a tool that the
 //! gateway knows (`Bash`, `Read`) may ever allow a call of such a program: its calls are named `acp:KIND`. Only the files
-//! that are read and written through the gateway are `Read` and `Write`, because the gateway does that itself.
+//! that are read and written through the gateway are `Read` and `Write`, and only the commands that it has run by the gateway
+//! are `Bash`, because the gateway does that itself.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

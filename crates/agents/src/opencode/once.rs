@@ -15,7 +15,7 @@ use super::backend::Shared;
 use super::home::Home;
 use super::plan::Errand;
 use super::run::{Known, RunMachine};
-use super::sessions::{CONFINED, titled};
+use super::sessions::{CONFINED, Named, titled};
 use super::version;
 use crate::kit::{self, seat::Seat};
 
@@ -37,16 +37,13 @@ enum Way {
 
 /// `session`: its id; `begun`: what we know it by has been told; `confined` and `resume` as they are wanted.
 fn way(session: &str, begun: bool, confined: bool, resume: bool) -> Way {
-    let (raw, was_confined) = match session.strip_prefix(CONFINED) {
-        Some(raw) => (raw, true),
-        None => (session, false),
-    };
-    match raw.strip_prefix(ONCE) {
-        Some(_) if begun => Way::GoOn,
-        Some(_) if resume && was_confined == confined => Way::Lost,
-        Some(_) => Way::Begin,
-        None if resume => Way::Lost,
-        None => Way::Anew,
+    let named = Named::of(session);
+    match named.once {
+        true if begun => Way::GoOn,
+        true if resume && named.confined == confined => Way::Lost,
+        true => Way::Begin,
+        false if resume => Way::Lost,
+        false => Way::Anew,
     }
 }
 
@@ -118,11 +115,10 @@ pub(super) struct OnceSession {
 
 impl OnceSession {
     fn errand(&self) -> Errand {
-        let raw = self.id.as_str().rsplit('.').next().unwrap_or_default();
         Errand {
             confined: self.spec.confined,
             session: self.known.get().cloned(),
-            title: titled(&self.spec, raw),
+            title: titled(&self.spec, Named::of(self.id.as_str()).raw),
             context: self.spec.context.clone(),
             files: Vec::new(),
         }

@@ -33,6 +33,24 @@ fn title(spec: &SessionSpec) -> String {
     title.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
+/// What a session's id tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Named<'a> {
+    /// The server's own id, or ours of a session that a process for one turn has begun.
+    pub(super) raw: &'a str,
+    pub(super) confined: bool,
+    pub(super) once: bool,
+}
+
+impl<'a> Named<'a> {
+    pub(super) fn of(id: &'a str) -> Self {
+        let side = id.strip_prefix(CONFINED);
+        let rest = side.unwrap_or(id);
+        let begun = rest.strip_prefix(ONCE);
+        Self { raw: begun.unwrap_or(rest), confined: side.is_some(), once: begun.is_some() }
+    }
+}
+
 /// A session that may be prompted.
 #[derive(Debug)]
 pub(super) struct Ready {
@@ -54,15 +72,8 @@ impl Shared {
             return Ok(Ready { id, session: made.id, last_message: String::new() });
         };
         let unknown = || AgentError::UnknownSession(id.clone());
-        let (raw, was_confined) = match id.as_str().strip_prefix(CONFINED) {
-            Some(raw) => (raw, true),
-            None => (id.as_str(), false),
-        };
-        // Begun by a process for one turn: known by its title on either side.
-        let (raw, is_once) = match raw.strip_prefix(ONCE) {
-            Some(raw) => (raw, true),
-            None => (raw, false),
-        };
+        // Begun by a process for one turn, it is known by its title on either side.
+        let Named { raw, confined: was_confined, once: is_once } = Named::of(id.as_str());
         if !is_id(raw) {
             return Err(unknown());
         }
